@@ -1,0 +1,143 @@
+//! The tokio adapter of [`sundown`]: one type, [`Tokio`], which lends the shutdown tokio's time, tasks and sockets.
+//!
+//! It holds no policy. What the shutdown must run itself runs in *private places*: current-thread runtimes of their
+//! own on the shutdown's threads, so that a blocked or dropped service runtime does not matter.
+//!
+//! # Examples
+//!
+//! ```
+//! # use std::time::Duration;
+//! use sundown::{Gate, Shutdown};
+//! use sundown_tokio::Tokio;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let gate = Gate::new();
+//! let shutdown = Shutdown::embedded(Tokio::current())
+//!     .component("work", gate.clone())
+//!     .grace(Duration::from_secs(2))
+//!     .start()?;
+//! shutdown.begin("the example is over");
+//! assert!(shutdown.finished().await.is_clean());
+//! # Ok(()) }
+//! ```
+
+mod socket;
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use sundown::{AbortHandle, Accept, BoxFuture, Drive, Runtime};
+use tokio::runtime::{self, Handle};
+
+/// A tokio runtime, current-thread or multi-thread, for [`sundown::Shutdown`].
+#[derive(Clone, Debug)]
+pub struct Tokio {
+    handle: Option<Handle>,
+}
+
+impl Tokio {
+    /// The runtime of the calling task or thread.
+    ///
+    /// Outside a runtime this makes an adapter whose [`private`](Runtime::private) fails, so that
+    /// [`start`](sundown::Builder::start) says so.
+    pub fn current() -> Self {
+        Tokio { handle: Handle::try_current().ok() }
+    }
+
+    /// A given runtime.
+    pub fn of(handle: Handle) -> Self {
+        Tokio { handle: Some(handle) }
+    }
+
+    fn handle(&self) -> io::Result<&Handle> {
+        self.handle.as_ref().ok_or_else(|| {
+            io::Error::other(
+                "Tokio::current() was called outside a tokio runtime; call it inside, or use Tokio::of",
+            )
+        })
+    }
+}
+
+impl Runtime for Tokio {
+    fn now(&self) -> Instant {
+        // The clock of the runtime we are in, which a test may have paused; the system's outside.
+        match Handle::try_current() {
+            Ok(_) => tokio::time::Instant::now().into_std(),
+            Err(_) => Instant::now(),
+        }
+    }
+
+    fn sleep_until(&self, at: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        Box::pin(Sleep { at, fallback: self.handle.clone(), timer: None })
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) -> AbortHandle {
+        match &self.handle {
+            Some(handle) => {
+                let task = handle.spawn(task).abort_handle();
+                AbortHandle::new(move || task.abort())
+            }
+            // No shutdown starts with such an adapter; its tasks have nowhere to run.
+            None => AbortHandle::new(|| {}),
+        }
+    }
+
+    fn private(&self) -> io::Result<Box<dyn Drive>> {
+        self.handle()?;
+        Ok(Box::new(Private(Some(runtime::Builder::new_current_thread().enable_all().build()?))))
+    }
+
+    fn adopt(&self, listener: std::net::TcpListener) -> io::Result<Box<dyn Accept>> {
+        let _inside = self.handle()?.enter();
+        Ok(Box::new(socket::Listener(tokio::net::TcpListener::from_std(listener)?)))
+    }
+}
+
+/// `Some` until it is dropped.
+struct Private(Option<runtime::Runtime>);
+
+impl Drive for Private {
+    fn drive(&mut self, future: Pin<&mut (dyn Future<Output = ()> + Send + '_)>) {
+        if let Some(runtime) = &self.0 {
+            runtime.block_on(future);
+        }
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        // In the background: a plain drop waits for blocking tasks, and panics inside another runtime.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A timer that belongs to the runtime which polls it first.
+struct Sleep {
+    at: Instant,
+    fallback: Option<Handle>,
+    timer: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let timer = this.timer.get_or_insert_with(|| {
+            // Polled by another executor's thread: the service's own runtime keeps the time.
+            let _inside = match Handle::try_current() {
+                Ok(_) => None,
+                Err(_) => this.fallback.as_ref().map(Handle::enter),
+            };
+            Box::pin(tokio::time::sleep_until(this.at.into()))
+        });
+        timer.as_mut().poll(cx)
+    }
+}

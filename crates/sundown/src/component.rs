@@ -1,0 +1,161 @@
+//! What a part of the service promises the shutdown.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use crate::{Claims, Deadline, Receipt};
+
+/// A part of a service that takes work and can be brought to an end: a server, a job store, a consumer.
+///
+/// The methods are called in this order, each at most once but for [`in_flight`](Self::in_flight), all outside the
+/// user's runtime, on threads that may be given up on: a method that panics, blocks or comes late costs its own
+/// component's part, never a later step.
+///
+/// 1. [`close`](Self::close), in the component's turn, then [`drained`](Self::drained);
+/// 2. [`claim`](Self::claim), whether it drained or not;
+/// 3. [`conclude`](Self::conclude), when it is known who took what over;
+/// 4. [`force`](Self::force), even past the deadline.
+///
+/// # Examples
+///
+/// A store of leases that other processes share. It keeps a [`Jobs`](crate::Jobs) for what *this* process holds:
+///
+/// ```
+/// use std::sync::Arc;
+/// use sundown::{Claims, Deadline, Drainable, Fate, InFlight, Jobs, Receipt};
+///
+/// struct Leases { held: Jobs<u64> /* and a connection to the database */ }
+///
+/// #[sundown::async_trait]
+/// impl Drainable for Leases {
+///     fn close(&self, _: &Deadline) { self.held.close() }
+///     async fn drained(&self) { self.held.empty().await }
+///     fn in_flight(&self) -> InFlight { self.held.in_flight() }
+///     fn claim(&self, claims: &Claims) { self.held.claim(claims) }
+///     async fn conclude(&self, receipt: &Receipt) {
+///         for job in receipt.jobs() {
+///             if job.fate() != Fate::HandedOver { /* give the lease back */ }
+///         }
+///     }
+/// }
+/// ```
+///
+/// The wrong way is to count work where a future is *polled*, or to claim by looking first and marking later:
+///
+/// ```ignore
+/// fn claim(&self, claims: &Claims) {
+///     for job in self.running.lock().unwrap().iter() { // between this look …
+///         self.outbox.send(job.clone());               // … and this mark, the job may complete: it is done twice
+///     }
+/// }
+/// ```
+///
+/// A [`Jobs`](crate::Jobs) decides each job in one atomic step, which is why a store holds one instead.
+#[async_trait]
+pub trait Drainable: Send + Sync + 'static {
+    /// Stop taking work. Idempotent, and returns at once. The deadline is this component's latest finish, live.
+    fn close(&self, deadline: &Deadline);
+
+    /// Resolves when nothing is in flight. It cannot fail: an outcome is data.
+    ///
+    /// Called once, after `close`, and dropped at the claim if it has not resolved.
+    async fn drained(&self);
+
+    /// Names and ages of what is in flight, for the report. Returns at once.
+    fn in_flight(&self) -> InFlight {
+        InFlight::unknown()
+    }
+
+    /// Stop for good, and put every unfinished job into the ledger: from each push on that job can no longer commit.
+    ///
+    /// In memory, and returns at once; what was pushed counts even if the rest hangs.
+    fn claim(&self, claims: &Claims) {
+        let _ = claims;
+    }
+
+    /// What was taken over and what was not: answer clients, give leases back. Bounded by
+    /// [`Receipt::deadline`].
+    async fn conclude(&self, receipt: &Receipt) {
+        let _ = receipt;
+    }
+
+    /// Drop whatever is left, and return at once.
+    fn force(&self) {}
+}
+
+#[async_trait]
+impl<T: Drainable + ?Sized> Drainable for std::sync::Arc<T> {
+    fn close(&self, deadline: &Deadline) {
+        (**self).close(deadline);
+    }
+
+    async fn drained(&self) {
+        (**self).drained().await;
+    }
+
+    fn in_flight(&self) -> InFlight {
+        (**self).in_flight()
+    }
+
+    fn claim(&self, claims: &Claims) {
+        (**self).claim(claims);
+    }
+
+    async fn conclude(&self, receipt: &Receipt) {
+        (**self).conclude(receipt).await;
+    }
+
+    fn force(&self) {
+        (**self).force();
+    }
+}
+
+/// What a component has in flight.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct InFlight {
+    total: Option<usize>,
+    units: Vec<Unit>,
+}
+
+/// One piece of work in flight.
+#[derive(Clone, Debug, Serialize)]
+pub struct Unit {
+    /// What it is called.
+    pub name: String,
+    /// How long it has been running.
+    pub age: Duration,
+}
+
+impl InFlight {
+    /// As many units as a report names; the rest are counted.
+    pub const NAMED: usize = 32;
+
+    /// The component does not count.
+    pub fn unknown() -> Self {
+        Self::default()
+    }
+
+    /// So many, without names.
+    pub fn counted(total: usize) -> Self {
+        InFlight { total: Some(total), units: Vec::new() }
+    }
+
+    /// Those named, of which the first [`NAMED`](Self::NAMED) are kept and all are counted.
+    pub fn named(units: impl IntoIterator<Item = Unit>) -> Self {
+        let mut units = units.into_iter();
+        let named: Vec<_> = units.by_ref().take(Self::NAMED).collect();
+        InFlight { total: Some(named.len() + units.count()), units: named }
+    }
+
+    /// How many, if the component counts.
+    pub fn total(&self) -> Option<usize> {
+        self.total
+    }
+
+    /// The first of them, by name.
+    pub fn units(&self) -> &[Unit] {
+        &self.units
+    }
+}

@@ -1,0 +1,71 @@
+//! The moment by which something must be over, shared live by everyone it concerns.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::Runtime;
+
+/// The moment by which the holder's part of the shutdown must be over.
+///
+/// A live handle: a second signal or a nearer deadline may tighten it at any time, and every clone sees it at once.
+/// What it is the end of depends on who gave it out: a component has its own latest finish, a
+/// [`Watch`](crate::Watch) the claim, a notifier the end of its slice, and
+/// [`Handle::deadline`](crate::Handle::deadline) the end of the process.
+///
+/// # Examples
+///
+/// ```
+/// fn worth_starting(step: std::time::Duration, deadline: &sundown::Deadline) -> bool {
+///     step < deadline.remaining()
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Deadline {
+    /// Nanoseconds after `base`.
+    at: Arc<AtomicU64>,
+    base: Instant,
+    clock: Arc<dyn Runtime>,
+}
+
+impl Deadline {
+    /// `base` is any moment that is not after `at`.
+    pub(crate) fn new(clock: Arc<dyn Runtime>, base: Instant, at: Instant) -> Self {
+        Deadline { at: Arc::new(AtomicU64::new(nanos(base, at))), base, clock }
+    }
+
+    pub(crate) fn set(&self, at: Instant) {
+        // Relaxed: the moment stands for itself; nothing else is published with it.
+        self.at.store(nanos(self.base, at), Ordering::Relaxed);
+    }
+
+    /// The moment itself, on the runtime's clock.
+    pub fn at(&self) -> Instant {
+        self.base + Duration::from_nanos(self.at.load(Ordering::Relaxed))
+    }
+
+    /// The time left, zero once it has passed.
+    pub fn remaining(&self) -> Duration {
+        self.at().saturating_duration_since(self.clock.now())
+    }
+
+    /// Whether it has passed.
+    pub fn has_passed(&self) -> bool {
+        self.remaining().is_zero()
+    }
+}
+
+impl fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Deadline(in {:?})", self.remaining())
+    }
+}
+
+fn nanos(base: Instant, at: Instant) -> u64 {
+    u64::try_from(at.saturating_duration_since(base).as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,245 @@
+//! The handles of a job: from permission to its end.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, PoisonError, atomic::Ordering},
+};
+
+use serde::Serialize;
+
+use super::{
+    id::{InvalidJobId, JobId, Key},
+    incomplete::{AnyEntry, Entry, UntilTaken},
+    store::{Claimed, Store},
+    word::Fate,
+};
+use crate::{Guard, latch::Waiting};
+
+/// Permission to begin one job: see [`Jobs::reserve`](super::Jobs::reserve). It counts as in flight.
+pub struct Reservation<P> {
+    pub(super) store: Arc<Store<P>>,
+    pub(super) guard: Guard,
+}
+
+impl<P: Serialize + Send + Sync + 'static> Reservation<P> {
+    /// Begins the job. If the store was claimed meanwhile, the job is taken from the start.
+    ///
+    /// # Errors
+    ///
+    /// When the id is none; the reservation is given up.
+    pub fn begin<I>(self, id: I, payload: P) -> Result<Job<P>, InvalidJobId>
+    where
+        I: TryInto<JobId>,
+        InvalidJobId: From<I::Error>,
+    {
+        let id = id.try_into().map_err(InvalidJobId::from)?;
+        let key = self.store.next_key();
+        let begun = self.store.insert(key, id, payload, self.guard, true);
+        Ok(begun.unwrap_or_else(|Claimed| unreachable!("a promised job is never refused")))
+    }
+}
+
+/// A running job.
+///
+/// Dropped while the service runs, it has failed; dropped while its store is closed, it is incomplete and will be
+/// handed over.
+#[must_use = "a dropped job has failed"]
+pub struct Job<P: Serialize + Send + Sync + 'static> {
+    inner: Option<Inner<P>>,
+}
+
+struct Inner<P> {
+    store: Arc<Store<P>>,
+    entry: Arc<Entry<P>>,
+    place: (usize, usize),
+    /// Last: see the invariants of the module.
+    guard: Guard,
+}
+
+/// The job was taken by a shutdown before it could commit: it is somebody else's now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the job was taken over by a shutdown before it could commit")]
+pub struct Taken;
+
+impl<P: Serialize + Send + Sync + 'static> Job<P> {
+    pub(super) fn new(
+        store: Arc<Store<P>>,
+        entry: Arc<Entry<P>>,
+        place: (usize, usize),
+        guard: Guard,
+    ) -> Self {
+        Job { inner: Some(Inner { store, entry, place, guard }) }
+    }
+
+    fn inner(&self) -> &Inner<P> {
+        self.inner.as_ref().expect("a job has its insides until it is consumed")
+    }
+
+    fn entry(&self) -> &Arc<Entry<P>> {
+        &self.inner().entry
+    }
+
+    /// Which work it is.
+    pub fn id(&self) -> &JobId {
+        &self.entry().id
+    }
+
+    /// Which begin it is.
+    pub fn key(&self) -> Key {
+        self.entry().key
+    }
+
+    /// What it is about.
+    pub fn payload(&self) -> &P {
+        &self.entry().payload
+    }
+
+    /// A cheap handle to its fate, for whoever answers for the job.
+    pub fn ticket(&self) -> Ticket {
+        Ticket(self.entry().clone())
+    }
+
+    /// Notes how far it has come; the last note travels with the job if it is handed over.
+    pub fn checkpoint(&self, checkpoint: impl Serialize + Send + Sync + 'static) {
+        let new = Some(Arc::new(checkpoint) as _);
+        let mut noted = self.entry().checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *noted, new);
+        drop(noted);
+        drop(old);
+    }
+
+    /// Resolves when a shutdown has taken the job; it can no longer commit.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub fn taken(&self) -> impl Future<Output = ()> + Send + use<P> {
+        Waiting::new(UntilTaken(self.entry().clone()))
+    }
+
+    /// Announces the effect: from here on no shutdown can take the job. Do the effect, then say
+    /// [`done`](Commit::done) or [`failed`](Commit::failed).
+    ///
+    /// # Errors
+    ///
+    /// [`Taken`] when a shutdown was faster; the effect must not be done.
+    pub fn commit(mut self) -> Result<Commit<P>, Taken> {
+        let inner = self.inner.take().expect("a job has its insides until it is consumed");
+        if inner.entry.word.advance(Fate::Running, Fate::Committing) {
+            Ok(Commit { inner: Some(inner) })
+        } else {
+            // Taken: the ledger has it.
+            inner.store.remove(inner.place);
+            Err(Taken)
+        }
+    }
+
+    /// [`commit`](Self::commit) and [`done`](Commit::done) at once, for a job whose effect is its own end.
+    ///
+    /// # Errors
+    ///
+    /// [`Taken`] when a shutdown was faster.
+    pub fn complete(self) -> Result<(), Taken> {
+        self.commit().map(Commit::done)
+    }
+
+    /// It ended without an effect, and nobody needs to do it again.
+    ///
+    /// # Errors
+    ///
+    /// [`Taken`] when a shutdown was faster.
+    pub fn fail(self) -> Result<(), Taken> {
+        self.commit().map(Commit::failed)
+    }
+}
+
+impl<P: Serialize + Send + Sync + 'static> Drop for Job<P> {
+    fn drop(&mut self) {
+        let Some(Inner { store, entry, place, guard }) = self.inner.take() else { return };
+        let abandoned = store.is_draining() && entry.word.advance(Fate::Running, Fate::Abandoned);
+        if !abandoned {
+            if entry.word.advance(Fate::Running, Fate::Failed) {
+                store.tally.failed.fetch_add(1, Ordering::Relaxed);
+            }
+            store.remove(place);
+        }
+        drop(entry);
+        drop(guard);
+    }
+}
+
+impl<P: Serialize + Send + Sync + 'static> fmt::Debug for Job<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("id", self.id()).field("key", &self.key()).finish_non_exhaustive()
+    }
+}
+
+/// A job whose effect is under way. Dropped unfinished, it is in doubt: nobody can know whether the effect happened.
+#[must_use = "a dropped commit leaves the job in doubt"]
+pub struct Commit<P: Serialize + Send + Sync + 'static> {
+    inner: Option<Inner<P>>,
+}
+
+impl<P: Serialize + Send + Sync + 'static> Commit<P> {
+    /// The effect is done.
+    pub fn done(mut self) {
+        self.end(Fate::Completed);
+    }
+
+    /// The effect was tried and did not happen.
+    pub fn failed(mut self) {
+        self.end(Fate::Failed);
+    }
+
+    fn end(&mut self, fate: Fate) {
+        let Some(Inner { store, entry, place, guard }) = self.inner.take() else { return };
+        // The report may have given up on it and said in doubt; then that stands.
+        let counted = entry.word.advance(Fate::Committing, fate);
+        let tally = match fate {
+            Fate::Completed => &store.tally.completed,
+            Fate::Failed => &store.tally.failed,
+            _ => &store.tally.in_doubt,
+        };
+        // In doubt before the claim of a shutdown: the slot stays, so that the claim finds it and the report names it.
+        // In doubt after it: the ledger has it.
+        let named = fate == Fate::InDoubt && store.is_draining();
+        if counted && !named {
+            // Relaxed: the count is read after the guard is gone, or as it happens to be.
+            tally.fetch_add(1, Ordering::Relaxed);
+        }
+        if !named || store.is_claimed() {
+            store.remove(place);
+        }
+        drop(entry);
+        drop(guard);
+    }
+}
+
+impl<P: Serialize + Send + Sync + 'static> Drop for Commit<P> {
+    fn drop(&mut self) {
+        self.end(Fate::InDoubt);
+    }
+}
+
+/// A cheap, shared look at what becomes of a job.
+#[derive(Clone)]
+pub struct Ticket(pub(super) Arc<dyn AnyEntry>);
+
+impl Ticket {
+    /// Which work it is.
+    pub fn id(&self) -> &JobId {
+        self.0.id()
+    }
+
+    /// What has become of it so far.
+    pub fn fate(&self) -> Fate {
+        self.0.word().fate()
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ticket({}: {})", self.id(), self.fate())
+    }
+}

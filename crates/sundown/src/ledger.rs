@@ -1,0 +1,211 @@
+//! The fates of jobs at a shutdown, each in the ledger once.
+//!
+//! Sans-io: it decides nothing and waits for nothing. Who owns a job is in the job's own word; the ledger lists what
+//! the claim found, so that the hand-over, the receipt and the report speak of the same jobs. A job is listed when its
+//! word went to *taken* by the ledger's own hand, or when its commit was under way at the claim: once, either way.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Instant,
+};
+
+use serde::Serialize;
+
+use crate::{
+    Deadline,
+    jobs::{Fate, IncompleteJob, JobId, Key, Tally, Unfinished},
+};
+
+#[derive(Default)]
+pub(crate) struct Ledger {
+    /// What the claim found, in the order of the claim. The lock guards the lists, never a payload's code.
+    books: Mutex<Books>,
+}
+
+#[derive(Default)]
+struct Books {
+    jobs: Vec<IncompleteJob>,
+    tallies: Vec<Arc<Tally>>,
+}
+
+impl Ledger {
+    fn push(&self, job: Unfinished, component: &Arc<str>) -> bool {
+        let taken = job.word().take();
+        if taken || matches!(job.word().fate(), Fate::Committing | Fate::InDoubt) {
+            let job = IncompleteJob::new(job, component.clone(), Instant::now());
+            self.books().jobs.push(job);
+        }
+        taken
+    }
+
+    /// What is to be handed over now.
+    pub(crate) fn taken(&self) -> Vec<IncompleteJob> {
+        self.books().jobs.iter().filter(|job| job.fate() == Fate::Taken).cloned().collect()
+    }
+
+    /// The hand-over is over. `hung`: nobody can know how far it came.
+    pub(crate) fn settle(&self, offered: &[IncompleteJob], hung: bool) {
+        for job in offered {
+            job.settle(hung);
+        }
+        for job in &self.books().jobs {
+            job.settle(false);
+        }
+    }
+
+    /// Closes the books: what is still open is settled one way or the other.
+    pub(crate) fn close(&self) -> JobsReport {
+        let books = self.books();
+        let mut report = JobsReport::default();
+        for tally in &books.tallies {
+            // Relaxed: whoever is still counting is in doubt here, or not yet listed anywhere.
+            report.completed += tally.completed.load(Ordering::Relaxed);
+            report.failed += tally.failed.load(Ordering::Relaxed);
+            report.unnamed_in_doubt += tally.in_doubt.load(Ordering::Relaxed);
+        }
+        for job in &books.jobs {
+            job.settle(false);
+            job.give_up();
+            let line = JobLine { id: job.id().clone(), key: job.key(), component: job.component().into() };
+            match job.fate() {
+                Fate::HandedOver => report.handed_over.push(line),
+                Fate::Unacknowledged => report.unacknowledged.push(line),
+                Fate::InDoubt => report.in_doubt.push(line),
+                // A commit that was under way at the claim and ended by itself: the tally has it.
+                _ => {}
+            }
+        }
+        report
+    }
+
+    fn of(&self, component: &str) -> Vec<IncompleteJob> {
+        self.books().jobs.iter().filter(|job| job.component() == component).cloned().collect()
+    }
+
+    fn books(&self) -> std::sync::MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a component puts its unfinished jobs: see [`Drainable::claim`](crate::Drainable::claim). It is handed on to
+/// [`Jobs::claim`](crate::Jobs::claim).
+#[derive(Clone)]
+pub struct Claims {
+    ledger: Arc<Ledger>,
+    component: Arc<str>,
+}
+
+impl Claims {
+    pub(crate) fn new(ledger: Arc<Ledger>, component: Arc<str>) -> Self {
+        Claims { ledger, component }
+    }
+
+    /// Takes the job, if it has not committed, and lists it. Returns whether it was taken.
+    pub(crate) fn push(&self, job: impl Into<Unfinished>) -> bool {
+        self.ledger.push(job.into(), &self.component)
+    }
+
+    pub(crate) fn count(&self, tally: Arc<Tally>) {
+        self.ledger.books().tallies.push(tally);
+    }
+}
+
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claims").field("component", &self.component).finish_non_exhaustive()
+    }
+}
+
+/// What became of a component's jobs, and where it says what it did with them.
+#[derive(Clone)]
+pub struct Receipt {
+    ledger: Arc<Ledger>,
+    component: Arc<str>,
+    deadline: Deadline,
+    notes: Arc<Notes>,
+}
+
+impl Receipt {
+    pub(crate) fn new(
+        ledger: Arc<Ledger>,
+        component: Arc<str>,
+        deadline: Deadline,
+        notes: Arc<Notes>,
+    ) -> Self {
+        Receipt { ledger, component, deadline, notes }
+    }
+
+    /// The component's jobs that the claim took or found in mid-commit, each with its fate.
+    pub fn jobs(&self) -> Vec<IncompleteJob> {
+        self.ledger.of(&self.component)
+    }
+
+    /// When the answering must be over.
+    pub fn deadline(&self) -> &Deadline {
+        &self.deadline
+    }
+
+    /// Adds to a count in the component's part of the report: what it did, and how often.
+    pub fn note(&self, what: &'static str, count: u64) {
+        self.notes.add(what, count);
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receipt").field("component", &self.component).finish_non_exhaustive()
+    }
+}
+
+/// Counts by what was counted.
+#[derive(Debug, Default)]
+pub(crate) struct Notes(Mutex<Vec<(&'static str, u64)>>);
+
+impl Notes {
+    fn add(&self, what: &'static str, count: u64) {
+        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match notes.iter_mut().find(|(noted, _)| *noted == what) {
+            Some((_, sum)) => *sum += count,
+            None => notes.push((what, count)),
+        }
+    }
+
+    pub(crate) fn read(&self) -> Vec<(String, u64)> {
+        let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.iter().map(|&(what, sum)| (what.to_owned(), sum)).collect()
+    }
+}
+
+/// What became of every job that the claimed components had begun since they were made.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct JobsReport {
+    /// Completed by themselves.
+    pub completed: u64,
+    /// Ended without an effect, by themselves.
+    pub failed: u64,
+    /// Acknowledged by the notifier that takes over.
+    pub handed_over: Vec<JobLine>,
+    /// Taken from those who did them, and taken over by nobody.
+    pub unacknowledged: Vec<JobLine>,
+    /// Their commit or their hand-over had begun, and nobody can know how it ended.
+    pub in_doubt: Vec<JobLine>,
+    /// Commits that were dropped unfinished before the shutdown began.
+    pub unnamed_in_doubt: u64,
+}
+
+/// One job of the report.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct JobLine {
+    /// Which work it is.
+    pub id: JobId,
+    /// Which begin it is.
+    pub key: Key,
+    /// Whose it was.
+    pub component: String,
+}
+
+#[cfg(test)]
+mod tests;

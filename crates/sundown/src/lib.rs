@@ -1,0 +1,100 @@
+//! Ends an async service on time, whatever runtime it runs on and whatever state that runtime is in.
+//!
+//! A platform sends SIGTERM and, some seconds later, SIGKILL. In between, a [`Shutdown`] stops taking work, lets work
+//! finish, hands the jobs that cannot finish to whoever takes over, lets every component answer those who still wait,
+//! and leaves: on time even when the runtime is blocked, as soon as it can otherwise.
+//!
+//! ```text
+//! signal ─ announce ─ drain ───────────────────── claim ─ hand over ─ answer ─ force ─ release ─ exit ┄ SIGKILL
+//!          readiness  each component in its turn:  who     acknowl-    every    drop    flush     margin
+//!          goes red   closed, then drained         owns    edged       client   rest    telemetry
+//! ```
+//!
+//! What a service deals with:
+//!
+//! * [`Shutdown`] is set up once, with the components and their order, and owns signals and exit;
+//! * a [`Watch`] tells tasks that the service is draining, and [`Readiness`] tells the load balancer;
+//! * a [`Gate`] counts anonymous work, [`Jobs`] hold named work that somebody else could finish;
+//! * a [`Drainable`] is a component: a server, a consumer, a job store of your own;
+//! * a [`Notifier`] tells the outside, and takes jobs over;
+//! * the [`Report`] says what happened.
+//!
+//! The crate knows no runtime and no HTTP: an adapter (`sundown-tokio`) implements [`Runtime`], and `sundown-http` is
+//! a component like any other.
+//!
+//! # Examples
+//!
+//! ```
+//! # use std::time::Duration;
+//! use sundown::{Jobs, Shutdown};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # #[tokio::main(flavor = "current_thread")] async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let jobs = Jobs::new();
+//! let shutdown = Shutdown::embedded(sundown_tokio::Tokio::current())
+//!     .component("jobs", jobs.clone())
+//!     .grace(Duration::from_secs(2))
+//!     .start()?;
+//!
+//! let job = jobs.begin("image-17", "resize to 640 px")?;
+//! shutdown.begin("the example is over");
+//! let deadline = shutdown.watch().draining().await;
+//! assert!(!deadline.has_passed());
+//! job.complete()?; // in time: nothing is handed over
+//!
+//! let report = shutdown.finished().await;
+//! assert!(report.is_clean());
+//! assert_eq!(report.jobs.completed, 1);
+//! # Ok(()) }
+//! # run() }
+//! ```
+//!
+//! # Panics
+//!
+//! Panics of components, notifiers and hooks are caught and reported, which needs unwinding: with `panic = "abort"`
+//! the first one ends the process.
+
+mod shutdown;
+
+mod component;
+mod deadline;
+mod gate;
+mod grace;
+mod jobs;
+mod notifier;
+mod readiness;
+mod reason;
+mod report;
+mod runtime;
+mod watch;
+
+mod conductor;
+mod errand;
+mod latch;
+mod ledger;
+mod machine;
+mod plan;
+mod signals;
+
+pub use async_trait::async_trait;
+pub use uuid::Uuid;
+
+pub use self::{
+    component::{Drainable, InFlight, Unit},
+    deadline::Deadline,
+    gate::{Draining, Gate, Guard},
+    grace::{Environment, GRACE_VARIABLE, Grace, GraceError, Provenance},
+    jobs::{
+        BeginError, Commit, Fate, IncompleteJob, InvalidJobId, Job, JobId, Jobs, Key, Reservation, Taken,
+        Ticket,
+    },
+    ledger::{Claims, JobLine, JobsReport, Receipt},
+    notifier::{HandOver, Notice, Notifier, NotifyError},
+    plan::{PlanError, Reserve},
+    readiness::Readiness,
+    reason::{Reason, Signal},
+    report::{CallReport, ComponentReport, NotifierReport, Outcome, Report, StepReport},
+    runtime::{AbortHandle, Accept, BoxFuture, Drive, Runtime, Transport},
+    shutdown::{Builder, Handle, JoinError, Shutdown, StartError},
+    watch::Watch,
+};

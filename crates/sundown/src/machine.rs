@@ -1,0 +1,373 @@
+//! Decides: what happens next at a shutdown, and until when it is waited for.
+//!
+//! Sans-io: no clock, lock, waker or log. Facts come in through `handle_*`, each with the time at which it became
+//! known; decisions go out through `poll_action` and `poll_timeout`. It counts, it does not hold jobs. Invariants:
+//!
+//! 1. **Every transition is in [`TRANSITIONS`]**, and the states only go forward.
+//! 2. **Every state but the first and the last has a timeout**, so that nothing anybody does or fails to do keeps a
+//!    later step from its time.
+//! 3. **The end only comes nearer.** Nothing here moves `kill` away.
+//! 4. **A fact that comes late changes nothing**: who answers for a step that is over has missed it.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Signal,
+    plan::{Plan, Reserves, Timeline},
+};
+
+/// Where a shutdown is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Running,
+    Draining,
+    Claiming,
+    HandingOver,
+    Answering,
+    Forcing,
+    Releasing,
+    Leaving,
+    Gone,
+}
+
+/// Why it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// A signal, a request, or the owner's drop.
+    Begun,
+    /// Everyone that the step waited for has answered.
+    Done,
+    /// The step's time is over.
+    Late,
+    /// Somebody is in a hurry.
+    Hurried,
+    /// A third interrupt.
+    Insisted,
+}
+
+/// All that can happen.
+pub(crate) const TRANSITIONS: &[(State, Cause, State)] = &[
+    (State::Running, Cause::Begun, State::Draining),
+    (State::Draining, Cause::Done, State::Claiming),
+    (State::Draining, Cause::Late, State::Claiming),
+    (State::Draining, Cause::Hurried, State::Claiming),
+    (State::Draining, Cause::Insisted, State::Gone),
+    (State::Claiming, Cause::Done, State::HandingOver),
+    (State::Claiming, Cause::Late, State::HandingOver),
+    (State::Claiming, Cause::Insisted, State::Gone),
+    (State::HandingOver, Cause::Done, State::Answering),
+    (State::HandingOver, Cause::Late, State::Answering),
+    (State::HandingOver, Cause::Insisted, State::Gone),
+    (State::Answering, Cause::Done, State::Forcing),
+    (State::Answering, Cause::Late, State::Forcing),
+    (State::Answering, Cause::Insisted, State::Gone),
+    (State::Forcing, Cause::Done, State::Releasing),
+    (State::Forcing, Cause::Late, State::Releasing),
+    (State::Forcing, Cause::Insisted, State::Gone),
+    (State::Releasing, Cause::Done, State::Leaving),
+    (State::Releasing, Cause::Late, State::Leaving),
+    (State::Releasing, Cause::Insisted, State::Gone),
+    (State::Leaving, Cause::Done, State::Gone),
+    (State::Leaving, Cause::Late, State::Gone),
+    (State::Leaving, Cause::Insisted, State::Gone),
+];
+
+/// What is to be done now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Tell everybody that the service is draining.
+    Announce,
+    /// The deadlines have moved nearer.
+    Tighten,
+    /// It is this component's turn: close it, and wait until it has drained.
+    Close(usize),
+    /// Ask every component for its unfinished jobs.
+    Claim,
+    /// Offer the claimed jobs to the notifier. (If there are none, that is over at once.)
+    HandOver,
+    /// Tell every component what was taken over.
+    Answer,
+    /// Have every component drop what is left.
+    Force,
+    /// Run the release hooks.
+    Release,
+    /// Publish the report.
+    Finish,
+    /// End the process: because `main` has not, or because of this third interrupt.
+    Exit(Option<Signal>),
+}
+
+/// Two deliveries of one signal within this time are one: a terminal and a parent may both send it.
+const REPEAT: Duration = Duration::from_millis(200);
+
+/// Components are asked side by side for what is in memory; who has not answered by then counts with what it said.
+const CLAIM_WAIT: Duration = Duration::from_millis(250);
+const FORCE_WAIT: Duration = Duration::from_millis(100);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Others come first.
+    Waiting,
+    Draining,
+    /// Still draining, but those after it wait no longer.
+    Overdue,
+    Ended,
+}
+
+#[derive(Debug)]
+pub(crate) struct Machine {
+    state: State,
+    grace: Duration,
+    reserves: Reserves,
+    plan: Plan,
+    timeline: Option<Timeline>,
+    turns: Vec<Turn>,
+    /// Those that the present step still waits for.
+    awaited: Vec<usize>,
+    /// When the present step ends, if not with its part of the timeline.
+    step_ends: Option<Instant>,
+    release_parties: usize,
+    interrupted: bool,
+    last_signals: [Option<Instant>; 3],
+    actions: VecDeque<Action>,
+}
+
+impl Machine {
+    pub(crate) fn new(grace: Duration, reserves: Reserves, release_parties: usize) -> Self {
+        Machine {
+            state: State::Running,
+            grace,
+            reserves,
+            plan: Plan::default(),
+            timeline: None,
+            turns: Vec::new(),
+            awaited: Vec::new(),
+            step_ends: None,
+            release_parties,
+            interrupted: false,
+            last_signals: [None; 3],
+            actions: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.state == State::Running
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.state == State::Gone
+    }
+
+    /// The components, final from now on. Before the shutdown begins.
+    pub(crate) fn freeze(&mut self, plan: Plan) {
+        debug_assert!(self.is_running());
+        self.turns = vec![Turn::Waiting; plan.len()];
+        self.plan = plan;
+    }
+
+    /// The moments of the shutdown, once it has begun.
+    pub(crate) fn timeline(&self) -> Option<&Timeline> {
+        self.timeline.as_ref()
+    }
+
+    pub(crate) fn latest_finish(&self, component: usize) -> Option<Instant> {
+        self.timeline.as_ref().map(|timeline| self.plan.latest_finish(component, timeline))
+    }
+
+    // ---- what comes in
+
+    /// A shutdown is wanted within so much time, or the usual grace.
+    pub(crate) fn handle_begin(&mut self, now: Instant, grace: Option<Duration>) {
+        let kill = now + grace.unwrap_or(self.grace);
+        if self.is_running() {
+            let tail = self.reserves.resolve(kill - now);
+            self.timeline = Some(Timeline::new(now, kill, tail));
+            self.go_on(now, Cause::Begun);
+        } else {
+            self.tighten(now, kill);
+        }
+    }
+
+    /// A signal has arrived.
+    pub(crate) fn handle_signal(&mut self, now: Instant, signal: Signal) {
+        let last = &mut self.last_signals[signal as usize];
+        if last.is_some_and(|last| now.saturating_duration_since(last) < REPEAT) {
+            return;
+        }
+        *last = Some(now);
+        let first = self.is_running();
+        self.handle_begin(now, None);
+        if first || signal == Signal::Term {
+            return;
+        }
+        if self.interrupted {
+            self.go_on(now, Cause::Insisted);
+            self.actions = [Action::Exit(Some(signal))].into();
+        } else {
+            self.interrupted = true;
+            self.handle_hurry(now);
+        }
+    }
+
+    /// The drain is not worth waiting for.
+    pub(crate) fn handle_hurry(&mut self, now: Instant) {
+        let Some(timeline) = self.timeline else { return };
+        if self.state == State::Draining {
+            let tail = self.reserves.resolve(timeline.kill.saturating_duration_since(now));
+            let kill = timeline.kill.min(now + tail.length());
+            self.timeline = Some(Timeline { begun: timeline.begun, ..Timeline::new(now, kill, tail) });
+            self.actions.push_back(Action::Tighten);
+            self.go_on(now, Cause::Hurried);
+        }
+    }
+
+    /// The component has nothing in flight any more, or its drain has panicked.
+    pub(crate) fn handle_drained(&mut self, now: Instant, component: usize) {
+        if self.state == State::Draining {
+            self.turns[component] = Turn::Ended;
+            self.take_turns(now);
+        }
+    }
+
+    /// One of those that the step waits for has answered.
+    pub(crate) fn handle_answer(&mut self, now: Instant, step: State, who: usize) {
+        if self.state == step {
+            self.awaited.retain(|awaited| *awaited != who);
+            if self.awaited.is_empty() {
+                self.go_on(now, Cause::Done);
+            }
+        }
+    }
+
+    /// The time that `poll_timeout` named has come.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        while self.ends().is_some_and(|ends| ends <= now) {
+            self.go_on(now, Cause::Late);
+        }
+        if self.state == State::Draining {
+            self.take_turns(now);
+        }
+    }
+
+    /// Nothing is left to guard: there is no process to end.
+    pub(crate) fn handle_left(&mut self, now: Instant) {
+        if self.state == State::Leaving {
+            self.go_on(now, Cause::Done);
+        }
+    }
+
+    // ---- what goes out
+
+    /// What is to be done now; to be called until there is nothing.
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When `handle_timeout` wants to be called.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let draining = self.turns.iter().enumerate().filter(|(_, turn)| **turn == Turn::Draining);
+        let overdue = draining.filter_map(|(at, _)| self.latest_finish(at)).min();
+        match self.state {
+            State::Draining => self.ends().into_iter().chain(overdue).min(),
+            _ => self.ends(),
+        }
+    }
+
+    // ---- the insides
+
+    /// When the present step ends at the latest.
+    fn ends(&self) -> Option<Instant> {
+        let timeline = self.timeline.as_ref()?;
+        let latest = match self.state {
+            State::Running | State::Gone => return None,
+            State::Draining => timeline.claim,
+            State::Claiming | State::HandingOver => timeline.answer,
+            State::Answering => timeline.release,
+            // A quarter of the release reserve is kept for `main` to return in.
+            State::Releasing => timeline.exit - timeline.tail.release / 4,
+            State::Forcing | State::Leaving => timeline.exit,
+        };
+        Some(self.step_ends.map_or(latest, |ends| ends.min(latest)))
+    }
+
+    fn tighten(&mut self, now: Instant, kill: Instant) {
+        let Some(timeline) = self.timeline else { return };
+        if kill < timeline.kill {
+            let tail = self.reserves.resolve(kill.saturating_duration_since(now));
+            self.timeline = Some(Timeline::new(timeline.begun, kill, tail));
+            self.actions.push_back(Action::Tighten);
+            self.handle_timeout(now);
+        }
+    }
+
+    fn go_on(&mut self, now: Instant, cause: Cause) {
+        let entry = TRANSITIONS.iter().find(|(from, why, _)| (*from, *why) == (self.state, cause));
+        let Some((_, _, next)) = entry else { return };
+        self.state = *next;
+        self.step_ends = None;
+        self.awaited.clear();
+        self.enter(now);
+    }
+
+    fn enter(&mut self, now: Instant) {
+        let tail = self.timeline.expect("a shutdown that goes on has begun").tail;
+        match self.state {
+            State::Running => unreachable!("no transition leads back"),
+            State::Draining => {
+                self.actions.push_back(Action::Announce);
+                self.take_turns(now);
+            }
+            State::Claiming => {
+                self.step_ends = Some(now + CLAIM_WAIT.min(tail.hand_over / 4));
+                self.ask(now, Action::Claim, self.plan.len());
+            }
+            State::HandingOver => self.ask(now, Action::HandOver, 1),
+            State::Answering => self.ask(now, Action::Answer, self.plan.len()),
+            State::Forcing => {
+                self.step_ends = Some(now + FORCE_WAIT.min(tail.release / 4));
+                self.ask(now, Action::Force, self.plan.len());
+            }
+            State::Releasing => self.ask(now, Action::Release, self.release_parties),
+            State::Leaving => {
+                self.step_ends = Some(now + tail.release);
+                self.actions.push_back(Action::Finish);
+            }
+            State::Gone => self.actions.push_back(Action::Exit(None)),
+        }
+    }
+
+    /// Begins a step that waits for so many.
+    fn ask(&mut self, now: Instant, action: Action, parties: usize) {
+        self.actions.push_back(action);
+        self.awaited = (0..parties).collect();
+        if parties == 0 {
+            self.go_on(now, Cause::Done);
+        }
+    }
+
+    /// Starts whoever waits for nobody any more; goes on when all have ended.
+    fn take_turns(&mut self, now: Instant) {
+        for at in 0..self.turns.len() {
+            if self.turns[at] == Turn::Draining && self.latest_finish(at).is_some_and(|latest| latest <= now)
+            {
+                self.turns[at] = Turn::Overdue;
+            }
+        }
+        for at in 0..self.turns.len() {
+            let over = |other: &usize| matches!(self.turns[*other], Turn::Ended | Turn::Overdue);
+            if self.turns[at] == Turn::Waiting && self.plan.after(at).iter().all(over) {
+                self.turns[at] = Turn::Draining;
+                self.actions.push_back(Action::Close(at));
+            }
+        }
+        if self.turns.iter().all(|turn| *turn == Turn::Ended) {
+            self.go_on(now, Cause::Done);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! The machine alone, in virtual time.
+
+use super::*;
+use crate::plan::Reserve;
+
+/// A machine with a clock that only the test moves.
+struct Rig {
+    machine: Machine,
+    start: Instant,
+    now: Duration,
+    log: Vec<Action>,
+}
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+impl Rig {
+    fn new(grace: Duration, components: &[(&str, &[&str])]) -> Self {
+        Self::with(grace, Reserves::default(), components)
+    }
+
+    fn with(grace: Duration, reserves: Reserves, components: &[(&str, &[&str])]) -> Self {
+        let owned: Vec<_> = components
+            .iter()
+            .map(|(name, after)| ((*name).to_owned(), after.iter().map(|n| (*n).to_owned()).collect()))
+            .collect();
+        let mut machine = Machine::new(grace, reserves, 1);
+        machine.freeze(Plan::new(&owned).unwrap());
+        Rig { machine, start: Instant::now(), now: Duration::ZERO, log: Vec::new() }
+    }
+
+    fn at(&self) -> Instant {
+        self.start + self.now
+    }
+
+    fn told(&mut self) -> Vec<Action> {
+        let actions: Vec<_> = std::iter::from_fn(|| self.machine.poll_action()).collect();
+        self.log.extend(&actions);
+        actions
+    }
+
+    /// Moves the clock to the machine's next timeout.
+    fn wait(&mut self) -> Duration {
+        let at = self.machine.poll_timeout().expect("a shutdown under way always has a timeout");
+        self.now = at.saturating_duration_since(self.start);
+        self.machine.handle_timeout(at);
+        self.now
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        self.machine.handle_signal(self.at(), signal);
+    }
+
+    fn begin(&mut self) {
+        self.machine.handle_begin(self.at(), None);
+    }
+}
+
+#[test]
+fn the_transitions_are_those_that_are_documented() {
+    let table: String = TRANSITIONS
+        .iter()
+        .map(|(from, cause, to)| {
+            format!("{:<12} {:<9} {:?}\n", format!("{from:?}"), format!("{cause:?}"), to)
+        })
+        .collect();
+    assert_eq!(table, include_str!("transitions.txt"), "\n{table}");
+}
+
+#[test]
+fn no_state_can_be_left_in_two_ways_for_one_cause_and_none_goes_back() {
+    for (n, (from, cause, to)) in TRANSITIONS.iter().enumerate() {
+        assert!((*from as u8) < *to as u8);
+        assert!(!TRANSITIONS[..n].iter().any(|(f, c, _)| (f, c) == (from, cause)));
+    }
+}
+
+#[test]
+fn with_nobody_answering_every_step_still_runs_in_its_time() {
+    let mut rig = Rig::new(ms(10_000), &[("http", &[])]);
+    rig.begin();
+    assert_eq!(rig.told(), [Action::Announce, Action::Close(0)]);
+    let steps: Vec<_> = std::iter::from_fn(|| {
+        let at = rig.wait();
+        rig.told().pop().map(|action| (at.as_millis(), action))
+    })
+    .take(7)
+    .collect();
+    assert_eq!(
+        steps,
+        [
+            (6_500, Action::Claim),
+            (6_750, Action::HandOver),
+            (7_500, Action::Answer),
+            (9_000, Action::Force),
+            (9_100, Action::Release),
+            (9_562, Action::Finish),
+            (9_750, Action::Exit(None)),
+        ]
+    );
+    assert!(rig.machine.is_gone());
+}
+
+#[test]
+fn with_everybody_answering_at_once_it_takes_no_time_at_all() {
+    let mut rig = Rig::new(ms(10_000), &[("http", &[]), ("jobs", &["http"])]);
+    rig.signal(Signal::Term);
+    let at = rig.at();
+    while let Some(action) = rig.machine.poll_action() {
+        rig.log.push(action);
+        let machine = &mut rig.machine;
+        let mut answer = |step| (0..2).for_each(|who| machine.handle_answer(at, step, who));
+        match action {
+            Action::Close(component) => machine.handle_drained(at, component),
+            Action::Claim => answer(State::Claiming),
+            Action::HandOver => answer(State::HandingOver),
+            Action::Answer => answer(State::Answering),
+            Action::Force => answer(State::Forcing),
+            Action::Release => answer(State::Releasing),
+            Action::Announce | Action::Tighten | Action::Finish | Action::Exit(_) => {}
+        }
+    }
+    let closed = |n| rig.log.iter().position(|action| *action == Action::Close(n));
+    assert!(closed(0) < closed(1));
+    assert_eq!(rig.log.last(), Some(&Action::Finish));
+    assert_eq!(rig.wait(), ms(750), "main has the release reserve to return");
+}
+
+#[test]
+fn a_component_is_closed_when_those_before_it_have_ended_or_are_overdue() {
+    let mut rig = Rig::new(ms(10_000), &[("a", &[]), ("b", &["a"]), ("c", &["b"]), ("free", &[])]);
+    rig.begin();
+    assert_eq!(rig.told(), [Action::Announce, Action::Close(0), Action::Close(3)]);
+    rig.now = ms(500);
+    rig.machine.handle_drained(rig.at(), 0);
+    assert_eq!(rig.told(), [Action::Close(1)]);
+    // b never ends: c waits until two thirds of the 6.5 s of drain are over, and no longer.
+    let at = rig.wait();
+    assert!(ms(4_333) <= at && at <= ms(4_334), "{at:?}");
+    assert_eq!(rig.told(), [Action::Close(2)]);
+    rig.machine.handle_drained(rig.at(), 2);
+    rig.machine.handle_drained(rig.at(), 3);
+    assert_eq!(rig.told(), [], "b still drains: its time is up at the claim");
+    rig.now = ms(5_000);
+    rig.machine.handle_drained(rig.at(), 1);
+    assert_eq!(rig.told(), [Action::Claim]);
+}
+
+#[test]
+fn a_repeated_term_never_forces() {
+    let mut rig = Rig::new(ms(10_000), &[("http", &[])]);
+    for n in 0..5 {
+        rig.now = ms(n * 300);
+        rig.signal(Signal::Term);
+    }
+    assert_eq!(rig.told(), [Action::Announce, Action::Close(0)]);
+}
+
+#[test]
+fn a_second_interrupt_hurries_and_a_third_exits() {
+    let mut rig = Rig::new(ms(10_000), &[("http", &[])]);
+    rig.signal(Signal::Int);
+    rig.now = ms(50);
+    rig.signal(Signal::Int);
+    assert_eq!(rig.told(), [Action::Announce, Action::Close(0)], "one Ctrl-C delivered twice");
+    rig.now = ms(300);
+    rig.signal(Signal::Int);
+    assert_eq!(rig.told(), [Action::Tighten, Action::Claim]);
+    let end = rig.machine.timeline().unwrap().exit.duration_since(rig.start);
+    assert!(end < ms(4_000), "a hurried shutdown does not take the grace: {end:?}");
+    rig.now = ms(600);
+    rig.signal(Signal::Quit);
+    assert_eq!(rig.told(), [Action::Exit(Some(Signal::Quit))]);
+    assert!(rig.machine.is_gone());
+}
+
+#[test]
+fn after_a_beginning_of_another_kind_the_first_interrupt_hurries() {
+    let mut rig = Rig::new(ms(10_000), &[("http", &[])]);
+    rig.signal(Signal::Term);
+    rig.signal(Signal::Int);
+    assert!(rig.told().contains(&Action::Claim));
+}
+
+#[test]
+fn a_nearer_deadline_tightens_and_a_later_one_does_not() {
+    let mut rig = Rig::new(ms(5_000), &[("http", &[])]);
+    rig.machine.handle_begin(rig.at(), Some(ms(60_000)));
+    let exit = |rig: &Rig| rig.machine.timeline().unwrap().exit.duration_since(rig.start).as_millis();
+    assert_eq!(exit(&rig), 58_500);
+    rig.told();
+    rig.now = ms(1_000);
+    rig.signal(Signal::Term);
+    assert_eq!(rig.told(), [Action::Tighten]);
+    assert_eq!(exit(&rig), 5_750);
+    rig.machine.handle_begin(rig.at(), Some(ms(60_000)));
+    assert_eq!((rig.told(), exit(&rig)), (vec![], 5_750));
+}
+
+#[test]
+fn a_deadline_that_has_nearly_passed_still_runs_every_step() {
+    let mut rig = Rig::new(ms(10_000), &[("http", &[])]);
+    rig.begin();
+    rig.told();
+    rig.now = ms(2_000);
+    rig.machine.handle_begin(rig.at(), Some(Duration::ZERO));
+    let actions = rig.told();
+    for step in
+        [Action::Claim, Action::HandOver, Action::Answer, Action::Force, Action::Release, Action::Finish]
+    {
+        assert!(actions.contains(&step), "{step:?} is missing from {actions:?}");
+    }
+}
+
+#[test]
+fn answers_that_come_late_or_twice_change_nothing() {
+    let mut rig = Rig::new(ms(10_000), &[("http", &[])]);
+    rig.machine.handle_drained(rig.at(), 0);
+    rig.machine.handle_answer(rig.at(), State::Claiming, 0);
+    rig.machine.handle_hurry(rig.at());
+    assert_eq!(rig.told(), []);
+    rig.begin();
+    rig.wait();
+    rig.told();
+    rig.machine.handle_drained(rig.at(), 0);
+    rig.machine.handle_answer(rig.at(), State::Answering, 0);
+    assert_eq!(rig.told(), []);
+}
+
+#[test]
+fn reserves_of_zero_are_possible() {
+    let mut reserves = Reserves::default();
+    for reserve in [Reserve::HandOver, Reserve::Answer, Reserve::Release, Reserve::Margin] {
+        reserves.set(reserve, Duration::ZERO);
+    }
+    let mut rig = Rig::with(ms(1_000), reserves, &[("http", &[])]);
+    rig.begin();
+    assert_eq!(rig.wait(), ms(1_000));
+    assert!(rig.machine.is_gone());
+}

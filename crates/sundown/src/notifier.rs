@@ -1,0 +1,200 @@
+//! How the outside world hears of a shutdown, and who takes over what could not finish.
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_trait::async_trait;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{
+    Deadline, Reason, Report,
+    jobs::{IncompleteJob, Key},
+};
+
+/// Announces a shutdown to the outside world (a monitoring service, a log); it does not wake waiters, that is
+/// [`Watch`](crate::Watch).
+///
+/// Exactly one notifier takes over ([`hand_over_to`](crate::Builder::hand_over_to)); any number are told
+/// ([`tell`](crate::Builder::tell)), whose acknowledgements count for nothing.
+///
+/// Everything of one notifier is driven in one private place from [`prepare`](Self::prepare) to the end, so a client
+/// built there works when the service's runtime does not. The methods may block their thread.
+///
+/// # Examples
+///
+/// ```
+/// use sundown::{HandOver, Notifier, NotifyError};
+///
+/// struct Stdout;
+///
+/// #[sundown::async_trait]
+/// impl Notifier for Stdout {
+///     async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
+///         for job in hand_over.jobs() {
+///             println!("incomplete: {}", job.id());
+///             // The line is out: whoever reads our output is responsible from here on.
+///             hand_over.acknowledge(job.key());
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
+///
+/// Wrong is to acknowledge before it is known:
+///
+/// ```ignore
+/// hand_over.acknowledge(job.key()); // the client is told 200 …
+/// self.client.post(job).await?;     // … and this fails: nobody knows of the job
+/// ```
+#[async_trait]
+pub trait Notifier: Send + Sync + 'static {
+    /// Called when the shutdown is started, long before it begins: build clients, open connections.
+    ///
+    /// # Errors
+    ///
+    /// An error, or no answer within five seconds, fails [`start`](crate::Builder::start).
+    async fn prepare(&self) -> Result<(), NotifyError> {
+        Ok(())
+    }
+
+    /// Draining has begun. Best effort, beside the drain; dropped when the hand-over begins.
+    ///
+    /// # Errors
+    ///
+    /// They are in the report, and change nothing else.
+    async fn draining(&self, notice: &Notice) -> Result<(), NotifyError> {
+        let _ = notice;
+        Ok(())
+    }
+
+    /// Take these jobs over: [`acknowledge`](HandOver::acknowledge) each that is now somebody else's responsibility,
+    /// as soon as that is known. What was acknowledged counts even if the call then fails, hangs or panics.
+    ///
+    /// Not called when there is nothing to hand over.
+    ///
+    /// # Errors
+    ///
+    /// They are in the report; jobs not acknowledged stay unacknowledged.
+    async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError>;
+
+    /// How it ended, as far as it is known beside the release hooks. Best effort, if time is left.
+    ///
+    /// # Errors
+    ///
+    /// They are in the report, and change nothing else.
+    async fn finished(&self, report: &Report) -> Result<(), NotifyError> {
+        let _ = report;
+        Ok(())
+    }
+}
+
+/// Why a notifier could not do its work.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct NotifyError {
+    message: String,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl NotifyError {
+    /// An error with a message of its own: lower case, no full stop, naming the thing and the number.
+    pub fn new(message: impl Into<String>) -> Self {
+        NotifyError { message: message.into(), source: None }
+    }
+
+    /// The same, with what caused it.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+}
+
+/// The beginning of a shutdown, for the outside.
+#[derive(Clone, Debug, Serialize)]
+pub struct Notice {
+    /// Names this shutdown in all that is sent about it.
+    pub shutdown: Uuid,
+    /// Why it began.
+    pub reason: Reason,
+    /// The end of the time in which a notice is of use: the claim.
+    #[serde(skip)]
+    pub deadline: Deadline,
+}
+
+/// The jobs that could not finish, offered to whoever takes over.
+pub struct HandOver {
+    id: Uuid,
+    reason: Reason,
+    deadline: Deadline,
+    jobs: Vec<IncompleteJob>,
+    by_key: HashMap<Key, usize>,
+    takes_over: bool,
+}
+
+impl HandOver {
+    pub(crate) fn new(
+        id: Uuid,
+        reason: Reason,
+        deadline: Deadline,
+        jobs: Vec<IncompleteJob>,
+        takes_over: bool,
+    ) -> Self {
+        let by_key = jobs.iter().enumerate().map(|(at, job)| (job.key(), at)).collect();
+        HandOver { id, reason, deadline, jobs, by_key, takes_over }
+    }
+
+    /// Names this hand-over: with a job's place in [`jobs`](Self::jobs), an identifier that is unique and the same in
+    /// every retry.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Why the service is shutting down.
+    pub fn reason(&self) -> &Reason {
+        &self.reason
+    }
+
+    /// When the hand-over ends; later acknowledgements come too late.
+    pub fn deadline(&self) -> &Deadline {
+        &self.deadline
+    }
+
+    /// What is offered, in a fixed order.
+    pub fn jobs(&self) -> &[IncompleteJob] {
+        &self.jobs
+    }
+
+    /// The job is now somebody else's responsibility. Returns whether that counts: the first time, in time, by the
+    /// notifier that takes over.
+    pub fn acknowledge(&self, key: Key) -> bool {
+        self.takes_over && self.find(key).is_some_and(IncompleteJob::acknowledge)
+    }
+
+    /// The job was sent, and nobody can know whether it arrived: unless it is acknowledged after all, it is in doubt
+    /// instead of unacknowledged.
+    pub fn doubt(&self, key: Key) {
+        if self.takes_over
+            && let Some(job) = self.find(key)
+        {
+            job.doubt();
+        }
+    }
+
+    fn find(&self, key: Key) -> Option<&IncompleteJob> {
+        self.by_key.get(&key).map(|&at| &self.jobs[at])
+    }
+}
+
+impl std::fmt::Debug for HandOver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HandOver")
+            .field("id", &self.id)
+            .field("jobs", &self.jobs.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A notifier as the conductor keeps it.
+pub(crate) type DynNotifier = Arc<dyn Notifier>;

@@ -1,0 +1,251 @@
+//! What a shutdown did, for people and for machines.
+
+use std::{fmt, process::ExitCode, time::Duration};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{Grace, InFlight, JobsReport, Reason};
+
+/// What a shutdown did: every component, straggler, job and note, with times counted from its beginning.
+///
+/// `Display` is the text for people, `Serialize` the record for machines.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// Names this shutdown in all that is sent about it.
+    pub shutdown: Uuid,
+    /// Why it began.
+    pub reason: Reason,
+    /// How much time the platform gives, and how that is known.
+    pub grace: Grace,
+    /// From the beginning to the end of the last step.
+    pub took: Duration,
+    /// How much of the time until the margin was left.
+    pub unused: Duration,
+    /// When each step began, in their order.
+    pub steps: Vec<StepReport>,
+    /// Every component.
+    pub components: Vec<ComponentReport>,
+    /// Every job.
+    pub jobs: JobsReport,
+    /// Every notifier.
+    pub notifiers: Vec<NotifierReport>,
+    /// Every release hook.
+    pub release: Vec<CallReport>,
+    /// What is worth knowing besides.
+    pub warnings: Vec<String>,
+}
+
+/// One step of the timeline.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct StepReport {
+    /// What it is called.
+    pub step: &'static str,
+    /// When it began.
+    pub at: Duration,
+}
+
+/// One call into somebody's code.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct CallReport {
+    /// Whose it is, or what it does.
+    pub name: String,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a call into somebody's code ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It was not called: there was no need, or no time.
+    NotCalled,
+    /// It ended in time, after so long.
+    Done(Duration),
+    /// It returned an error.
+    Failed(String),
+    /// It panicked, with this message.
+    Panicked(String),
+    /// It had not ended when its time was over.
+    Late,
+}
+
+impl Outcome {
+    /// Whether something went wrong.
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Outcome::Failed(_) | Outcome::Panicked(_) | Outcome::Late)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::NotCalled => f.write_str("not called"),
+            Outcome::Done(took) => write!(f, "done after {}", Short(*took)),
+            Outcome::Failed(error) => write!(f, "failed: {error}"),
+            Outcome::Panicked(message) => write!(f, "panicked: {message}"),
+            Outcome::Late => f.write_str("did not end in its time"),
+        }
+    }
+}
+
+/// One component.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ComponentReport {
+    /// What it is called.
+    pub name: String,
+    /// Whether it drained.
+    pub drained: Outcome,
+    /// What it still had in flight at the claim, if it had not drained.
+    pub stragglers: Option<InFlight>,
+    /// `Drainable::claim`.
+    pub claim: Outcome,
+    /// `Drainable::conclude`.
+    pub conclude: Outcome,
+    /// `Drainable::force`.
+    pub force: Outcome,
+    /// What it noted on its receipt.
+    pub notes: Vec<(String, u64)>,
+}
+
+/// One notifier.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct NotifierReport {
+    /// `the one that takes over`, or `told`, with its place.
+    pub name: String,
+    /// `Notifier::draining`.
+    pub draining: Outcome,
+    /// `Notifier::incomplete`.
+    pub incomplete: Outcome,
+    /// `Notifier::finished`.
+    pub finished: Outcome,
+}
+
+impl Report {
+    /// Whether everything went well: every job completed or handed over, nothing panicked, failed or hung.
+    ///
+    /// A component that did not drain is no failure by itself: its jobs were handed over, and its clients answered.
+    pub fn is_clean(&self) -> bool {
+        let failed = |outcome: &Outcome| outcome.is_failure();
+        let components = self.components.iter().any(|c| {
+            matches!(c.drained, Outcome::Failed(_) | Outcome::Panicked(_))
+                || [&c.claim, &c.conclude, &c.force].into_iter().any(failed)
+        });
+        let notifiers = self.notifiers.iter().any(|n| failed(&n.incomplete));
+        let jobs = self.jobs.unacknowledged.is_empty() && self.jobs.in_doubt.is_empty();
+        jobs && !components && !notifiers && !self.release.iter().any(|hook| failed(&hook.outcome))
+    }
+
+    /// `0` if [`is_clean`](Self::is_clean), else `1`.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.exit_status())
+    }
+
+    pub(crate) fn exit_status(&self) -> u8 {
+        u8::from(!self.is_clean())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "shutdown {} ({})", if self.is_clean() { "clean" } else { "with losses" }, self.reason)?;
+        writeln!(f, "  took {}, {} unused; grace {}", Short(self.took), Short(self.unused), self.grace)?;
+        write!(f, "  steps")?;
+        for step in &self.steps {
+            write!(f, "  {} {}", step.step, Short(step.at))?;
+        }
+        writeln!(f)?;
+        for component in &self.components {
+            component.fmt_lines(f)?;
+        }
+        self.jobs.fmt_lines(f)?;
+        for notifier in &self.notifiers {
+            writeln!(
+                f,
+                "  notifier {}: draining {}; incomplete {}; finished {}",
+                notifier.name, notifier.draining, notifier.incomplete, notifier.finished
+            )?;
+        }
+        for hook in &self.release {
+            writeln!(f, "  release hook {}: {}", hook.name, hook.outcome)?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "  warning: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+impl ComponentReport {
+    fn fmt_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  component {}: drain {}", self.name, self.drained)?;
+        if let Some(stragglers) = &self.stragglers {
+            match stragglers.total() {
+                Some(total) => write!(f, "    {total} in flight at the claim")?,
+                None => write!(f, "    in flight at the claim: unknown")?,
+            }
+            for unit in stragglers.units() {
+                write!(f, ", {} ({})", unit.name, Short(unit.age))?;
+            }
+            let named = stragglers.units().len();
+            match stragglers.total().map_or(0, |total| total.saturating_sub(named)) {
+                more if more > 0 && named > 0 => writeln!(f, ", and {more} more")?,
+                _ => writeln!(f)?,
+            }
+        }
+        for (step, outcome) in [("claim", &self.claim), ("conclude", &self.conclude), ("force", &self.force)]
+        {
+            if outcome.is_failure() {
+                writeln!(f, "    {step} {outcome}")?;
+            }
+        }
+        for (what, count) in &self.notes {
+            writeln!(f, "    {what}: {count}")?;
+        }
+        Ok(())
+    }
+}
+
+impl JobsReport {
+    fn fmt_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "  jobs: {} completed, {} failed, {} handed over, {} unacknowledged, {} in doubt",
+            self.completed,
+            self.failed,
+            self.handed_over.len(),
+            self.unacknowledged.len(),
+            self.in_doubt.len() as u64 + self.unnamed_in_doubt,
+        )?;
+        let lists = [
+            ("handed over", &self.handed_over),
+            ("unacknowledged", &self.unacknowledged),
+            ("in doubt", &self.in_doubt),
+        ];
+        for (fate, jobs) in lists {
+            for job in jobs.iter().take(InFlight::NAMED) {
+                writeln!(f, "    {fate}: {} of {}", job.id, job.component)?;
+            }
+            if let Some(more) = jobs.len().checked_sub(InFlight::NAMED).filter(|more| *more > 0) {
+                writeln!(f, "    {fate}: {more} more")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A duration to the millisecond.
+pub(crate) struct Short(pub(crate) Duration);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0.as_millis();
+        if ms < 1000 { write!(f, "{ms} ms") } else { write!(f, "{}.{:03} s", ms / 1000, ms % 1000) }
+    }
+}

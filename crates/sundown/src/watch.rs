@@ -1,0 +1,80 @@
+//! How everybody learns that the service is shutting down: flags that are set once, with waiters.
+
+use std::{
+    future::{Future, IntoFuture},
+    sync::{Arc, OnceLock},
+};
+
+use crate::{
+    BoxFuture, Deadline, Reason,
+    latch::{Shared, Waiting},
+};
+
+/// The shutdown as seen by those it concerns: set by the conductor, read by everybody.
+#[derive(Debug, Default)]
+pub(crate) struct Stages {
+    pub(crate) draining: Shared,
+    pub(crate) claimed: Shared,
+    /// When the claim comes. Set before `draining`.
+    pub(crate) work_ends: OnceLock<Deadline>,
+    /// When the process is gone. Set before `draining`.
+    pub(crate) ends: OnceLock<Deadline>,
+    /// Set before `draining`.
+    pub(crate) reason: OnceLock<Reason>,
+}
+
+/// Tells a task that the service is shutting down.
+///
+/// Cheap to clone and to ask: [`is_draining`](Self::is_draining) is one load. A watch made late sees a shutdown that
+/// has begun before it. Awaiting the watch itself is [`draining`](Self::draining).
+#[derive(Clone, Debug)]
+pub struct Watch {
+    stages: Arc<Stages>,
+}
+
+impl Watch {
+    pub(crate) fn new(stages: Arc<Stages>) -> Self {
+        Watch { stages }
+    }
+
+    /// Whether the shutdown has been announced.
+    pub fn is_draining(&self) -> bool {
+        self.stages.draining.is_set()
+    }
+
+    /// Resolves when the shutdown is announced, with the moment by which work must be over.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub fn draining(&self) -> impl Future<Output = Deadline> + Send + 'static {
+        let stages = self.stages.clone();
+        async move {
+            Waiting::new(stages.draining.clone()).await;
+            stages.work_ends.get().expect("the deadline is set before the flag").clone()
+        }
+    }
+
+    /// Resolves when unfinished jobs have been claimed: whatever still runs can no longer commit.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub fn claimed(&self) -> impl Future<Output = ()> + Send + 'static {
+        Waiting::new(self.stages.claimed.clone())
+    }
+
+    /// Why the service is shutting down; `None` while it is not.
+    pub fn reason(&self) -> Option<&Reason> {
+        self.stages.reason.get().filter(|_| self.is_draining())
+    }
+}
+
+impl IntoFuture for Watch {
+    type Output = Deadline;
+    type IntoFuture = BoxFuture<'static, Deadline>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.draining())
+    }
+}

@@ -1,1 +1,1 @@
-//! soon
+//! The examples of sundown. Start with `cargo run --example rehearsal`.

@@ -1,13 +1,14 @@
-//! One client's side of one exchange: what it sent, what it got, and when. A client says what it saw and judges nothing;
-//! that is for `promises`.
+//! One client's side of one exchange: what it sent, what it got, and when. A client says what it saw and
+//! judges nothing; that is for `promises`.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::cast::Kind;
 use crate::clock::Stamp;
-use crate::crowd::Kind;
-use crate::wire::{Between, Broken, Head, Wire};
+use crate::head::Head;
+use crate::wire::{Between, Broken, Wire};
 
 /// How long a newcomer knocks.
 const KNOCK: Duration = Duration::from_millis(500);
@@ -90,6 +91,12 @@ pub struct Visit {
 }
 
 impl Visit {
+    /// A request that never found a connection.
+    pub fn no_way_in(request: &Request, kind: io::ErrorKind) -> Self {
+        let (job, ended, outcome) = (request.job.clone(), Stamp::now(), Outcome::NoWayIn(kind));
+        Self { kind: request.kind, job, reused: false, connected: None, sent: None, ended, outcome }
+    }
+
     pub fn answer(&self) -> Option<&Answer> {
         match &self.outcome {
             Outcome::Answered(answer) => Some(answer),
@@ -200,7 +207,14 @@ impl Connection {
         self.visit(&nothing, reused, None, Stamp::now(), outcome)
     }
 
-    fn visit(&self, of: &Request, reused: bool, sent: Option<Stamp>, ended: Stamp, outcome: Outcome) -> Visit {
+    fn visit(
+        &self,
+        of: &Request,
+        reused: bool,
+        sent: Option<Stamp>,
+        ended: Stamp,
+        outcome: Outcome,
+    ) -> Visit {
         let connected = Some(self.made);
         Visit { kind: of.kind, job: of.job.clone(), reused, connected, sent, ended, outcome }
     }
@@ -268,3 +282,6 @@ fn within_the_body(broken: Broken) -> Outcome {
         Broken::Closed | Broken::Reset => Outcome::Cut,
     }
 }
+
+#[cfg(test)]
+mod tests;

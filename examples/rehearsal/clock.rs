@@ -1,6 +1,6 @@
-//! One clock for all processes of a rehearsal. Who acknowledged before who answered can only be told if monitor and
-//! clients read the same clock, so every stamp is the system's wall clock. Should it be set in the middle of a
-//! rehearsal, the stamps lie; a second run settles it.
+//! One clock for all processes of a rehearsal. Who acknowledged before who answered can only be told if
+//! monitor and clients read the same clock, so every stamp is the system's wall clock. Should it be set in
+//! the middle of a rehearsal, the stamps lie; a second run settles it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

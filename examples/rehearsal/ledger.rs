@@ -1,5 +1,6 @@
-//! What was seen, from four sides that do not know of each other: the job log of the service, the acknowledgements of
-//! the monitor, the clients, and the exit of the process. Brought together here by job, and judged elsewhere.
+//! What was seen, from four sides that do not know of each other: the job log of the service, the
+//! acknowledgements of the monitor, the clients, and the exit of the process. Brought together here by job,
+//! and judged elsewhere.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -10,6 +11,7 @@ use std::{fmt, fs};
 use crate::Result;
 use crate::client::{Fate, Outcome, Visit};
 use crate::clock::Stamp;
+use crate::grace;
 use crate::monitor::{INCOMPLETE, Notice};
 use crate::process::Departure;
 
@@ -67,7 +69,7 @@ impl Job<'_> {
 impl Evidence {
     /// The latest moment at which the process may still be there.
     pub fn exit_bound(&self) -> Stamp {
-        self.signal.plus(self.grace - margin(self.grace))
+        self.signal.plus(self.grace - grace::margin(self.grace))
     }
 
     /// Seconds from the signal.
@@ -110,15 +112,13 @@ impl Evidence {
     }
 }
 
-/// What the service keeps between its exit and the end of its grace.
-fn margin(grace: Duration) -> Duration {
-    grace.mul_f64(0.025).max(Duration::from_millis(250))
-}
-
-/// Reads the job log; none at all is one in which nothing happened.
+/// Reads the job log; none at all is one in which nothing happened, and a line without its end was never
+/// written.
 pub fn read_log(path: &Path) -> Result<Vec<Entry>> {
     match fs::read_to_string(path) {
-        Ok(text) => text.lines().map(entry).collect(),
+        Ok(text) => {
+            text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(entry).collect()
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(unreadable(path, &error)),
     }
@@ -180,11 +180,5 @@ mod tests {
         assert_eq!(entry("D a-1").unwrap(), Entry::Done("a-1".into()));
         assert!(entry("X a-1").is_err());
         assert!(entry("S").is_err());
-    }
-
-    #[test]
-    fn the_margin_of_a_long_grace_is_a_share_of_it() {
-        assert_eq!(margin(Duration::from_secs(5)), Duration::from_millis(250));
-        assert_eq!(margin(Duration::from_secs(60)), Duration::from_millis(1500));
     }
 }

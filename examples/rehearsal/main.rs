@@ -4,26 +4,34 @@
 //! cargo run --example rehearsal [-- --grace 5 --seed 1 --json --verbose --runtime tokio --threads 2]
 //! ```
 //!
-//! It starts the example service and a monitoring service, lets a crowd of clients at them, sends a SIGTERM in the
-//! middle, and tells what everyone got. Then it checks the promises from the outside, with nothing but what clients,
-//! monitor, job log and exit status show, and exits with 1 if one of them does not hold.
+//! It starts the example service and a monitoring service, lets a crowd of clients at them, sends a SIGTERM
+//! in the middle, and tells what everyone got. Then it checks the promises from the outside, with nothing but
+//! what clients, monitor, job log and exit status show, and exits with 1 if one of them does not hold.
 //!
-//! In reading order: [`options`] and [`clock`]; [`process`], [`service`] and [`monitor`] are the players, [`wire`],
-//! [`client`] and [`crowd`] the public; [`ledger`] is what was seen, [`promises`] judges it; [`timeline`], [`notes`] and
-//! [`summary`] condense it, [`story`] prints it. Nothing here uses the toolkit itself: a witness must not share the
-//! defects of the accused.
+//! In reading order: [`options`], [`grace`] and [`clock`]. The players: [`process`], [`service`] and
+//! [`monitor`]. The public: [`head`] and [`wire`] under a [`client`], each with a part of the [`cast`] on a
+//! [`stage`], doing its [`acts`] in the [`crowd`]. What was seen is the [`ledger`], judged by [`promises`],
+//! condensed by [`timeline`], [`notes`] and [`summary`], and printed by [`story`]. Nothing here uses the
+//! toolkit itself: a witness must not share the defects of the accused.
 
 #![forbid(unsafe_code)]
+// A program has no outside: `pub` here means what it means inside of it, the face of a module.
+#![allow(unreachable_pub)]
 
 mod clock;
+mod grace;
 mod options;
 
 mod monitor;
 mod process;
 mod service;
 
+mod acts;
+mod cast;
 mod client;
 mod crowd;
+mod head;
+mod stage;
 mod wire;
 
 mod ledger;
@@ -41,12 +49,13 @@ use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use clock::Stamp;
-use crowd::{Crowd, Stage};
+use crowd::Crowd;
 use ledger::Evidence;
 use monitor::Monitor;
 use options::Options;
 use process::Departure;
 use service::Service;
+use stage::Stage;
 use story::Ticker;
 use summary::Summary;
 
@@ -76,9 +85,8 @@ fn main() -> ExitCode {
 fn rehearse(options: &Options) -> Result<bool> {
     let binary = service::find(&options.runtime)?;
     let folder = work_folder(options.seed)?;
-    let kept = folder.clone();
     let held = play(options, &binary, &folder).map(|summary| {
-        story::tell(&summary, options, &kept);
+        story::tell(&summary, options, &folder);
         summary.held
     });
     if !matches!(held, Ok(false)) {
@@ -115,7 +123,8 @@ fn play(options: &Options, binary: &Path, folder: &Path) -> Result<Summary> {
     Ok(Summary::of(&evidence, options))
 }
 
-/// Sends the signal at its moment, then waits until the process has left; what the platform would kill, it kills.
+/// Sends the signal at its moment, then waits until the process has left; what the platform would kill, it
+/// kills.
 fn conduct(service: &mut Service, signal_at: Instant, options: &Options) -> Result<(Stamp, Departure)> {
     let mut ticker = Ticker::new(options, signal_at);
     while Instant::now() < signal_at {

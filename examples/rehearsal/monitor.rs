@@ -1,9 +1,10 @@
-//! The monitoring service: somebody who takes unfinished jobs over. It is this executable started again, so that its
-//! acknowledgements come from another process, as in life. Both its sides are here: [`run`] is the process,
-//! [`Monitor`] the handle of the one who started it.
+//! The monitoring service: somebody who takes unfinished jobs over. It is this executable started again, so
+//! that its acknowledgements come from another process, as in life. Both its sides are here: [`run`] is the
+//! process, [`Monitor`] the handle of the one who started it.
 //!
-//! What it keeps true: each acknowledgement is written down as a [`Notice`], stamped just *before* the reply is sent, so
-//! that nobody can rightly have acted on it earlier; and reply and line are one step, so that none is lost at the end.
+//! What it keeps true: each acknowledgement is written down as a [`Notice`], stamped just *before* the reply
+//! is sent, so that nobody can rightly have acted on it earlier; and reply and line are one step, so that
+//! none is lost at the end.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -25,7 +26,7 @@ pub const DRAINING: &str = "dev.sundown.shutdown.draining.v1";
 pub const INCOMPLETE: &str = "dev.sundown.job.incomplete.v1";
 pub const FINISHED: &str = "dev.sundown.shutdown.finished.v1";
 
-/// It thinks before it takes a job over: an answer that does not wait for the acknowledgement is then clearly too early.
+/// It thinks before it takes a job over, so that an answer which did not wait for that is clearly too early.
 const THINKING: Duration = Duration::from_millis(40);
 
 /// How long it keeps a connection, and how long its last lines may take.

@@ -1,8 +1,8 @@
-//! What is worth a remark although it breaks no promise: where the play went otherwise than it was written. On a slow or
-//! busy machine some of these are to be expected.
+//! What is worth a remark although it breaks no promise: where the play went otherwise than it was written.
+//! On a slow or busy machine some of these are to be expected.
 
+use crate::cast::Kind;
 use crate::client::{Fate, Outcome, Visit};
-use crate::crowd::Kind;
 use crate::ledger::Evidence;
 use crate::monitor::{DRAINING, FINISHED};
 use crate::promises::{is_at_the_door, is_crossing};
@@ -24,7 +24,9 @@ fn crossings(evidence: &Evidence) -> Vec<String> {
     let knocked = count(evidence, |visit| is_at_the_door(visit, evidence));
     let mut notes = Vec::new();
     if crossed > 0 {
-        notes.push(format!("{crossed} requests crossed the close of their kept connection, after the lame duck"));
+        notes.push(format!(
+            "{crossed} requests crossed the close of their kept connection, well after the signal"
+        ));
     }
     if knocked > 0 {
         notes.push(format!("{knocked} newcomers connected in the last moment, to nobody"));
@@ -37,12 +39,16 @@ fn unfinished(evidence: &Evidence) -> Vec<String> {
     let kinds = Kind::ALL.into_iter().filter(|kind| kind.can_finish());
     kinds
         .filter_map(|kind| {
-            let in_time = |visit: &&Visit| visit.kind == kind && visit.sent.is_some_and(|sent| sent < evidence.signal);
+            let in_time =
+                |visit: &&Visit| visit.kind == kind && visit.sent.is_some_and(|sent| sent < evidence.signal);
             let done = |visit: &&Visit| visit.answer().is_some_and(|a| a.status == 200 && a.fate.is_none());
             let others = evidence.visits.iter().filter(in_time).filter(|visit| !done(visit));
             let first = others.clone().next()?;
             let who = kind.describe();
-            Some(format!("{} of \"{who}\" had time to finish and did not; the first got {first}", others.count()))
+            Some(format!(
+                "{} of \"{who}\" had time to finish and did not; the first got {first}",
+                others.count()
+            ))
         })
         .collect()
 }
@@ -59,8 +65,9 @@ fn untaken(evidence: &Evidence) -> Option<String> {
 /// News that somebody should have had.
 fn unheard(evidence: &Evidence) -> Vec<String> {
     let heard = |kind: &str| evidence.notices.iter().any(|notice| notice.kind == kind);
-    let red =
-        count(evidence, |visit| visit.kind == Kind::Probe && visit.answer().is_some_and(|answer| answer.status == 503));
+    let red = count(evidence, |visit| {
+        visit.kind == Kind::Probe && visit.answer().is_some_and(|answer| answer.status == 503)
+    });
     [
         (heard(DRAINING), "the monitor was never told that draining had begun"),
         (heard(FINISHED), "the monitor was never told how it ended"),
@@ -93,7 +100,9 @@ fn modesty(evidence: &Evidence) -> Option<String> {
     let mut started = jobs.values().filter(|job| job.started > 0);
     let all_well = started.all(|job| job.is_done() || job.acknowledged().is_some());
     match (evidence.departure.code, all_well) {
-        (Some(1), true) => Some("it left with 1 although every job was completed or taken; its report says why".into()),
+        (Some(1), true) => {
+            Some("it left with 1 although every job was completed or taken; its report says why".into())
+        }
         (Some(0), false) => Some("it left with 0 although not every job was completed or taken".into()),
         _ => None,
     }

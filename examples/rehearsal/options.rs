@@ -1,4 +1,5 @@
-//! What the command line may ask for. Everything has a default: a rehearsal without options is the normal one.
+//! What the command line may ask for. Everything has a default: a rehearsal without options is the normal
+//! one.
 
 use std::process::exit;
 use std::time::Duration;
@@ -22,7 +23,8 @@ usage: cargo run --example rehearsal [-- OPTIONS]
 The environment variable SERVICE names a service binary to use instead of building the example.
 The exit code is 0 if every promise held, 1 if one broke, 2 if the rehearsal could not take place.";
 
-/// Below this the reserves of the timeline shrink, and the times that clients are given here stop making sense.
+/// Below this the reserves of the timeline shrink, and the times that clients are given here stop making
+/// sense.
 const SHORTEST: f64 = 2.0;
 const LONGEST: f64 = 60.0;
 

@@ -1,5 +1,6 @@
-//! A child process that cannot outlive the rehearsal: it is killed when its guard is dropped, on every path. Its output
-//! is read by threads of their own, so that a full pipe never blocks it; it must say `listening on ADDRESS` when ready.
+//! A child process that cannot outlive the rehearsal: it is killed when its guard is dropped, on every path.
+//! Its output is read by threads of their own, so that a full pipe never blocks it; it must say `listening on
+//! ADDRESS` when ready.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
@@ -53,12 +54,10 @@ pub struct Process {
 impl Process {
     /// Starts `command` with its output in our hands; `name` is what error messages call it.
     pub fn start(name: &'static str, command: &mut Command) -> Result<Self> {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|e| format!("cannot start {name} {}: {e}", command.get_program().to_string_lossy()))?;
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(
+                |e| format!("cannot start {name} {}: {e}", command.get_program().to_string_lossy()),
+            )?;
         let (said, lines) = mpsc::channel();
         if let Some(stdout) = child.stdout.take() {
             thread::spawn(move || {
@@ -93,9 +92,9 @@ impl Process {
                 Ok(line) => match line.strip_prefix("listening on ") {
                     Some(address) => {
                         let address = address.trim();
-                        return address
-                            .parse()
-                            .map_err(|_| format!("{name} listens on {address:?}, which is no address").into());
+                        return address.parse().map_err(|_| {
+                            format!("{name} listens on {address:?}, which is no address").into()
+                        });
                     }
                     None => continue,
                 },

@@ -1,22 +1,22 @@
-//! The promises, checked from the outside: one pure function from what was seen to a verdict on each. Strict where the
-//! evidence is clear, and silent where an honest service could have shown the same. Where that is:
+//! The promises, checked from the outside: one pure function from what was seen to a verdict on each. Strict
+//! where the evidence is clear, and silent where an honest service could have shown the same. Where that is:
 //!
-//! * *In doubt* says that a commit had begun: its effect may or may not have taken place, and it may have been handed
-//!   over. So an effect contradicts every other refusal, but not this one.
-//! * A cut stream could not be told the fate of its job. Without effect and hand-over the service must then at least
-//!   admit, with its exit code, that something is left.
+//! * *In doubt* says that a commit had begun: its effect may or may not have taken place, and it may have
+//!   been handed over. So an effect contradicts every other refusal, but not this one.
+//! * A cut stream could not be told the fate of its job. Without effect and hand-over the service must then
+//!   at least admit, with its exit code, that something is left.
 //! * An acknowledgement sent just before the answer may not have arrived in time to be believed ([`ROOM`]).
-//! * On a kept connection a request can cross a close that came first. That is no fault, unless it was sent so early
-//!   that the service had no reason to close yet ([`EARLY`]).
+//! * On a kept connection a request can cross a close that came first. That is no fault, unless it was sent
+//!   so early that the service had no reason to close yet ([`EARLY`]), or its work had begun.
 //! * A connection made in the last moment of the process may be one that only the kernel has seen ([`DOOR`]).
 
 use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::cast::Kind;
 use crate::client::{Answer, Fate, Outcome, Visit};
-use crate::crowd::Kind;
-use crate::ledger::{Evidence, Job};
+use crate::ledger::{Entry, Evidence, Job};
 
 /// Room for measuring: what two processes see of one event differs by a few scheduling delays.
 const ROOM: Duration = Duration::from_millis(100);
@@ -65,7 +65,7 @@ fn on_time(evidence: &Evidence) -> Verdict {
     } else if left > bound + ROOM.as_secs_f64() {
         breaches.push(format!("left {:.2} s after the time by which it had to", left - bound));
     }
-    let detail = format!("gone {left:.2} s after the signal, allowed were {bound:.2} s");
+    let detail = format!("gone {left:.2} s after the signal, of {bound:.2} s allowed");
     Verdict::new(1, "on time", detail, breaches)
 }
 
@@ -141,8 +141,11 @@ fn lost(job: &Job<'_>, evidence: &Evidence) -> Option<String> {
 }
 
 fn answered_once(evidence: &Evidence) -> Verdict {
-    let breaches =
-        evidence.visits.iter().filter_map(|visit| unanswered(visit, evidence).map(|what| name(visit, &what))).collect();
+    let breaches = evidence
+        .visits
+        .iter()
+        .filter_map(|visit| unanswered(visit, evidence).map(|what| name(visit, &what)))
+        .collect();
     let sent = evidence.visits.iter().filter(|visit| visit.sent.is_some());
     let answered = sent.clone().filter(|visit| visit.answer().is_some()).count();
     let cut = sent.clone().filter(|visit| matches!(visit.outcome, Outcome::Cut)).count();
@@ -164,10 +167,14 @@ fn unanswered(visit: &Visit, evidence: &Evidence) -> Option<String> {
     }
 }
 
-/// A request on a kept connection that met the close coming the other way.
+/// A request on a kept connection that met the close coming the other way: the service never read it.
 pub fn is_crossing(visit: &Visit, evidence: &Evidence) -> bool {
     let late = visit.sent.is_some_and(|sent| sent > evidence.signal.plus(EARLY));
-    visit.reused && late && matches!(visit.outcome, Outcome::Silent)
+    let was_read = || {
+        let started = visit.job.clone().map(Entry::Started);
+        started.is_some_and(|started| evidence.entries.contains(&started))
+    };
+    visit.reused && late && matches!(visit.outcome, Outcome::Silent) && !was_read()
 }
 
 /// A new connection that came when the process was as good as gone.
@@ -246,7 +253,9 @@ fn hand_over_first(evidence: &Evidence) -> Verdict {
     let breaches = waits
         .iter()
         .filter(|(_, wait)| *wait < 0.0)
-        .map(|(visit, wait)| name(visit, &format!("told handed-over {:.1} ms before the acknowledgement", -wait * 1e3)))
+        .map(|(visit, wait)| {
+            name(visit, &format!("told handed-over {:.1} ms before the acknowledgement", -wait * 1e3))
+        })
         .collect();
     let soonest = waits.iter().map(|(_, wait)| *wait).min_by(f64::total_cmp);
     let detail = match soonest {

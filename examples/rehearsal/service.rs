@@ -1,5 +1,5 @@
-//! The service under rehearsal: found or built, started with the environment it is told by, sent its signal, and watched
-//! until it has left.
+//! The service under rehearsal: found or built, started with the environment it is told by, sent its signal,
+//! and watched until it has left.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,8 @@ pub fn find(runtime: &str) -> Result<PathBuf> {
     }
 }
 
-/// Has cargo build the example, in the profile of the rehearsal itself. Its diagnostics go straight to the terminal.
+/// Has cargo build the example, in the profile of the rehearsal itself. Its diagnostics go straight to the
+/// terminal.
 fn build(example: &str) -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(&cargo);

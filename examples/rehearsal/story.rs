@@ -1,5 +1,5 @@
-//! The telling: an opening line, a timeline, a table, a verdict. Colours only where somebody looks at them: on a
-//! terminal, and not if `NO_COLOR` is set. With `--json`, one object instead and nothing else on stdout.
+//! The telling: an opening line, a timeline, a table, a verdict. Colours only where somebody looks at them:
+//! on a terminal, and not if `NO_COLOR` is set. With `--json`, one object instead and nothing else on stdout.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -64,8 +64,13 @@ pub fn open(options: &Options) {
     let workers = if threads == 1 { "one worker thread".into() } else { format!("{threads} worker threads") };
     println!();
     println!("{}", paint.text(Look::Strong, "A rehearsal of the end"));
-    println!("A real service ({runtime}, {workers}), a monitor and a crowd of clients. In a second the service");
-    println!("gets a SIGTERM and has {grace} to finish, hand over, answer everyone and leave. (seed {})", options.seed);
+    println!(
+        "A real service ({runtime}, {workers}), a monitor and a crowd of clients. In a second the service"
+    );
+    println!(
+        "gets a SIGTERM and has {grace} to finish, hand over, answer everyone and leave. (seed {})",
+        options.seed
+    );
     println!();
 }
 
@@ -141,26 +146,27 @@ fn table(rows: &[Row], paint: Paint) {
     println!("  {}", paint.text(Look::Dim, &line("", &titles.map(str::to_owned))));
     println!(
         "  {}",
-        paint.text(Look::Dim, &line("", &["", "", "over", "", "", "in", "silent", "", "at"].map(str::to_owned)))
+        paint.text(Look::Dim, &line("", &["", "", "over", "", "", "in", "", "", "at"].map(str::to_owned)))
     );
     for row in rows {
-        println!("  {}", line(&row.who, &cells(row)));
+        println!("  {}", line(row.who, &cells(row)));
     }
     println!();
 }
 
 fn cells(row: &Row) -> [String; 9] {
+    let Row { counts, last, .. } = row;
     let number = |count: usize| if count == 0 { "·".to_owned() } else { count.to_string() };
     [
-        number(row.requests),
-        number(row.done),
-        number(row.handed_over),
-        number(row.refused),
-        number(row.cut),
-        number(row.no_way_in),
-        number(row.closed),
-        number(row.other),
-        row.last.map(seconds).unwrap_or_default(),
+        number(counts.requests),
+        number(counts.done),
+        number(counts.handed_over),
+        number(counts.refused),
+        number(counts.cut),
+        number(counts.no_way_in),
+        number(counts.closed),
+        number(counts.other),
+        last.map(seconds).unwrap_or_default(),
     ]
 }
 

@@ -1,11 +1,12 @@
-//! What was seen, condensed to what a reader wants: the same numbers for the story on the terminal and for `--json`.
+//! What was seen, condensed to what a reader wants: the same numbers for the story on the terminal and for
+//! `--json`.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::cast::Kind;
 use crate::client::{Fate, Outcome, Visit};
-use crate::crowd::Kind;
 use crate::ledger::Evidence;
 use crate::notes;
 use crate::options::Options;
@@ -55,10 +56,18 @@ pub struct Jobs {
 }
 
 /// What the clients of one kind got.
-#[derive(Default, Serialize)]
+#[derive(Serialize)]
 pub struct Row {
-    pub who: String,
-    pub kind: Option<Kind>,
+    pub kind: Kind,
+    pub who: &'static str,
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// When the last of them had what it got, in seconds after the signal.
+    pub last: Option<f64>,
+}
+
+#[derive(Default, Serialize)]
+pub struct Counts {
     pub requests: usize,
     /// Answered by the handler, or known to be completed.
     pub done: usize,
@@ -66,11 +75,9 @@ pub struct Row {
     pub refused: usize,
     pub cut: usize,
     pub no_way_in: usize,
-    /// Closed in good order without a byte: idle connections, and requests that crossed the close.
+    /// Closed without a byte and with every right: idle connections, and requests that crossed the close.
     pub closed: usize,
     pub other: usize,
-    /// When the last of them had what it got, in seconds after the signal.
-    pub last: Option<f64>,
 }
 
 impl Summary {
@@ -97,7 +104,8 @@ impl Exit {
         let departure = &evidence.departure;
         let grace = evidence.grace.as_secs_f64();
         let left = evidence.at(departure.at);
-        let waiting = evidence.visits.iter().filter(|visit| visit.kind != Kind::Probe && visit.sent.is_some());
+        let waiting =
+            evidence.visits.iter().filter(|visit| visit.kind != Kind::Probe && visit.sent.is_some());
         Self {
             code: departure.code,
             signal: departure.signal,
@@ -106,7 +114,10 @@ impl Exit {
             bound: evidence.at(evidence.exit_bound()),
             grace,
             unused: (grace - left).max(0.0),
-            handed_over: evidence.hand_overs().map(|notice| evidence.at(notice.acknowledged)).reduce(f64::min),
+            handed_over: evidence
+                .hand_overs()
+                .map(|notice| evidence.at(notice.acknowledged))
+                .reduce(f64::min),
             answered: waiting
                 .filter_map(|visit| visit.answer())
                 .map(|answer| evidence.at(answer.first_byte))
@@ -137,16 +148,18 @@ impl Jobs {
 impl Row {
     fn of(kind: Kind, evidence: &Evidence) -> Option<Self> {
         let visits = evidence.visits.iter().filter(|visit| visit.kind == kind);
-        let mut row = Self { kind: Some(kind), who: kind.describe().into(), ..Self::default() };
+        let mut counts = Counts::default();
         for visit in visits.clone() {
-            row.requests += usize::from(visit.sent.is_some() || visit.connected.is_none());
-            *row.column(visit) += 1;
+            counts.requests += usize::from(visit.sent.is_some() || visit.connected.is_none());
+            *counts.column(visit, evidence) += 1;
         }
-        row.last = visits.clone().map(|visit| evidence.at(visit.ended)).reduce(f64::max);
-        visits.clone().next().map(|_| row)
+        let last = visits.map(|visit| evidence.at(visit.ended)).reduce(f64::max);
+        last.is_some().then(|| Self { kind, who: kind.describe(), counts, last })
     }
+}
 
-    fn column(&mut self, visit: &Visit) -> &mut usize {
+impl Counts {
+    fn column(&mut self, visit: &Visit, evidence: &Evidence) -> &mut usize {
         match &visit.outcome {
             Outcome::Answered(answer) => match (answer.status, &answer.fate) {
                 (200, None | Some(Fate::Completed)) => &mut self.done,
@@ -156,7 +169,8 @@ impl Row {
             },
             Outcome::Cut => &mut self.cut,
             Outcome::NoWayIn(_) => &mut self.no_way_in,
-            Outcome::Silent => &mut self.closed,
+            Outcome::Silent if visit.sent.is_none() => &mut self.closed,
+            _ if promises::is_crossing(visit, evidence) => &mut self.closed,
             _ => &mut self.other,
         }
     }

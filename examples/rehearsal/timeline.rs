@@ -1,11 +1,11 @@
-//! What happened when, as a person would tell it: many small events of one sort become one moment with a beginning and
-//! an end.
+//! What happened when, as a person would tell it: many small events of one sort become one moment with a
+//! beginning and an end.
 
 use serde::Serialize;
 
+use crate::cast::Kind;
 use crate::client::{Fate, Outcome, Visit};
 use crate::clock::Stamp;
-use crate::crowd::Kind;
 use crate::ledger::Evidence;
 use crate::monitor::{DRAINING, FINISHED};
 
@@ -52,50 +52,80 @@ impl Timeline<'_> {
         let early = |visit: &&Visit| visit.sent.is_some_and(|sent| sent < signal);
         let requests = self.evidence.visits.iter().filter(early).count();
         let first = self.evidence.visits.iter().filter_map(|visit| visit.sent).min();
-        self.add(Weight::Event, first, |_| format!("the crowd arrives: {requests} requests before the signal"));
+        self.add(Weight::Event, first, |_| {
+            format!("the crowd arrives: {requests} requests before the signal")
+        });
         let blocked = self.evidence.visits.iter().filter(|visit| visit.kind == Kind::Blocked);
         let sent: Vec<_> = blocked.filter_map(|visit| visit.sent).collect();
         self.add(Weight::Event, sent, |_| "one handler blocks its thread and will not let go of it".into());
         let waiting = self.evidence.visits.iter().filter(|visit| visit.kind != Kind::Probe);
         let waiting = waiting.filter(early).filter(|visit| visit.ended > signal).count();
-        self.add(Weight::Turn, [signal], |_| format!("SIGTERM, while {waiting} clients wait for their answer"));
+        self.add(Weight::Turn, [signal], |_| {
+            format!("SIGTERM, while {waiting} clients wait for their answer")
+        });
     }
 
     fn drain(&mut self) {
         let signal = self.evidence.signal;
         self.notice(DRAINING, "the monitor hears that draining has begun");
-        let red = self.first(|visit| visit.kind == Kind::Probe && visit.answer().is_some_and(|a| a.status == 503));
+        let red =
+            self.first(|visit| visit.kind == Kind::Probe && visit.answer().is_some_and(|a| a.status == 503));
         self.add(Weight::Event, red, |_| "readiness goes red".into());
         let served = self.ended(|visit| {
-            matches!(visit.kind, Kind::Quick | Kind::Kept | Kind::AtSignal | Kind::Newcomer)
+            matches!(visit.kind, Kind::Quick | Kind::Kept | Kind::AtSignal | Kind::Returning | Kind::Newcomer)
                 && visit.sent.is_some_and(|sent| sent >= signal)
                 && is_done(visit)
         });
-        self.add(Weight::Event, served, |n| format!("{n} that came after the signal are served all the same"));
-        let completed = self.ended(|visit| {
-            matches!(visit.kind, Kind::Medium | Kind::Upload | Kind::Stream) && visit.ended > signal && is_done(visit)
+        self.add(Weight::Event, served, |n| {
+            format!("{n} that came after the signal are served all the same")
         });
-        self.add(Weight::Event, completed, |n| format!("{n} jobs under way complete while draining"));
+        let completed = self.ended(|visit| {
+            matches!(visit.kind, Kind::Medium | Kind::Upload | Kind::Stream)
+                && visit.ended > signal
+                && is_done(visit)
+        });
+        self.add(Weight::Event, completed, |n| {
+            count(n, "job under way completes while draining", "jobs under way complete while draining")
+        });
         let refused = self.ended(is_turned_away);
         let how = self.how_turned_away();
-        self.add(Weight::Event, refused, |n| format!("{n} newcomers are turned away: {how}"));
+        self.add(Weight::Event, refused, |n| {
+            count(n, "newcomer is turned away", "newcomers are turned away") + &how
+        });
         let idle = self.ended(|visit| visit.sent.is_none() && matches!(visit.outcome, Outcome::Silent));
-        self.add(Weight::Event, idle, |n| format!("{n} idle connections are closed"));
+        self.add(Weight::Event, idle, |n| {
+            count(n, "idle connection is closed", "idle connections are closed")
+        });
     }
 
     fn hand_over(&mut self) {
         let taken: Vec<_> = self.evidence.hand_overs().map(|notice| notice.acknowledged).collect();
-        self.add(Weight::Turn, taken, |n| format!("hand over: the monitor takes {n} jobs"));
+        self.add(Weight::Turn, taken, |n| {
+            format!("hand over: the monitor takes {}", count(n, "job", "jobs"))
+        });
     }
 
     fn answers(&mut self) {
         let told = self.begun(|visit| visit.fate(200) == Some(&Fate::HandedOver));
-        self.add(Weight::Turn, told, |n| format!("answer: {n} clients are told so"));
-        let refused =
-            self.begun(|visit| matches!(visit.fate(503), Some(Fate::Unacknowledged | Fate::InDoubt | Fate::NoJob)));
-        self.add(Weight::Event, refused, |n| format!("{n} waiting clients are told 503, to come again"));
+        self.add(Weight::Turn, told, |n| format!("answer: {} told so", count(n, "client is", "clients are")));
+        let refused = self.begun(|visit| {
+            matches!(visit.fate(503), Some(Fate::Unacknowledged | Fate::InDoubt | Fate::NoJob))
+        });
+        self.add(Weight::Event, refused, |n| {
+            count(
+                n,
+                "waiting client is told 503, to come again",
+                "waiting clients are told 503, to come again",
+            )
+        });
         let cut = self.ended(|visit| matches!(visit.outcome, Outcome::Cut));
-        self.add(Weight::Event, cut, |n| format!("{n} streams that cannot end are cut, so that it shows"));
+        self.add(Weight::Event, cut, |n| {
+            count(
+                n,
+                "stream that cannot end is cut, for all to see",
+                "streams that cannot end are cut, for all to see",
+            )
+        });
     }
 
     fn end(&mut self) {
@@ -120,9 +150,9 @@ impl Timeline<'_> {
         let closed = turned.clone().filter(|visit| visit.answer().is_none()).count();
         let told = turned.count() - closed;
         match (told, closed) {
-            (told, 0) => format!("{told} told 503"),
-            (0, closed) => format!("{closed} find the door shut"),
-            (told, closed) => format!("{told} told 503, {closed} find the door shut"),
+            (told, 0) => format!(": {told} told 503"),
+            (0, closed) => format!(": {closed} found the door shut"),
+            (told, closed) => format!(": {told} told 503, {closed} found the door shut"),
         }
     }
 
@@ -146,7 +176,12 @@ impl Timeline<'_> {
     }
 
     /// Makes one moment of all `stamps`, or none if there are none.
-    fn add(&mut self, weight: Weight, stamps: impl IntoIterator<Item = Stamp>, what: impl FnOnce(usize) -> String) {
+    fn add(
+        &mut self,
+        weight: Weight,
+        stamps: impl IntoIterator<Item = Stamp>,
+        what: impl FnOnce(usize) -> String,
+    ) {
         let times: Vec<_> = stamps.into_iter().map(|stamp| self.evidence.at(stamp)).collect();
         let at = times.iter().copied().reduce(f64::min);
         let until = times.iter().copied().reduce(f64::max);
@@ -161,6 +196,11 @@ fn is_done(visit: &Visit) -> bool {
 }
 
 fn is_turned_away(visit: &Visit) -> bool {
-    let refused = matches!(visit.outcome, Outcome::NoWayIn(_)) || visit.answer().is_some_and(|a| a.status == 503);
+    let refused =
+        matches!(visit.outcome, Outcome::NoWayIn(_)) || visit.answer().is_some_and(|a| a.status == 503);
     visit.kind == Kind::Newcomer && refused
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }

@@ -1,12 +1,13 @@
-//! HTTP/1.1 as bytes on a socket, read by hand. A client library hides exactly what a rehearsal must see: whether an
-//! answer was complete, cut, reset or followed by something; so there is none here. No read or write waits past the
-//! wire's `until`.
+//! HTTP/1.1 as bytes on a socket, read by hand. A client library hides exactly what a rehearsal must see:
+//! whether an answer was complete, cut, reset or followed by something; so there is none here. No read or
+//! write waits past the wire's `until`.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::clock::Stamp;
+use crate::head::Head;
 
 /// Heads longer than this are not ours.
 const LONGEST_HEAD: usize = 64 * 1024;
@@ -40,56 +41,6 @@ pub enum Between {
     Bytes(usize),
 }
 
-/// The head of a request or an answer.
-pub struct Head {
-    start: String,
-    fields: Vec<(String, String)>,
-}
-
-impl Head {
-    fn parse(bytes: &[u8]) -> Result<Self, Broken> {
-        let text = String::from_utf8_lossy(bytes);
-        let mut lines = text.split("\r\n");
-        let start = lines.next().unwrap_or_default().to_owned();
-        let fields = lines
-            .filter(|line| !line.is_empty())
-            .map(|line| match line.split_once(':') {
-                Some((name, value)) => Ok((name.to_ascii_lowercase(), value.trim().to_owned())),
-                None => Err(Broken::Garbled(format!("header line {line:?}"))),
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { start, fields })
-    }
-
-    /// The status of an answer.
-    pub fn status(&self) -> Result<u16, Broken> {
-        let mut words = self.start.split(' ');
-        match (words.next(), words.next().and_then(|word| word.parse().ok())) {
-            (Some(version), Some(status)) if version.starts_with("HTTP/1.") => Ok(status),
-            _ => Err(Broken::Garbled(format!("status line {:?}", self.start))),
-        }
-    }
-
-    /// The value of a field; `name` in lower case.
-    pub fn field(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Whether the sender ends the connection after this.
-    pub fn is_last(&self) -> bool {
-        self.field("connection").is_some_and(|value| value.to_ascii_lowercase().contains("close"))
-    }
-
-    fn is_chunked(&self) -> bool {
-        self.field("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
-    }
-
-    fn length(&self) -> Result<Option<usize>, Broken> {
-        let length = self.field("content-length").map(str::parse).transpose();
-        length.map_err(|_| Broken::Garbled("content-length".into()))
-    }
-}
-
 pub struct Wire {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -100,7 +51,8 @@ pub struct Wire {
 impl Wire {
     pub fn connect(address: SocketAddr, bound: Duration, until: Instant) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, bound)?;
-        // Nobody listens on the port any more, and the system picked it for our own end: we talk to ourselves.
+        // Nobody listens on the port any more, and the system picked it for our own end: we talk to
+        // ourselves.
         if stream.local_addr()? == address {
             return Err(ErrorKind::ConnectionRefused.into());
         }
@@ -133,7 +85,8 @@ impl Wire {
         self.first_byte.take()
     }
 
-    /// Whether an answer has begun, waiting for it at most `pause`. Errors and ends are left for the reader to find.
+    /// Whether an answer has begun, waiting for it at most `pause`. Errors and ends are left for the reader
+    /// to find.
     pub fn has_begun_within(&mut self, pause: Duration) -> bool {
         let until = self.until;
         self.until = until.min(Instant::now() + pause);
@@ -158,7 +111,7 @@ impl Wire {
         }
     }
 
-    /// Reads a head. `Closed` or `Reset` with nothing received can be told from half a head by [`Wire::take_first_byte`].
+    /// Reads a head. Whether an error came before its first byte, [`Wire::take_first_byte`] tells.
     pub fn head(&mut self) -> Result<Head, Broken> {
         loop {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
@@ -203,7 +156,8 @@ impl Wire {
         loop {
             let line = self.line()?;
             let size = line.split(';').next().unwrap_or_default().trim();
-            let size = usize::from_str_radix(size, 16).map_err(|_| Broken::Garbled(format!("chunk size {line:?}")))?;
+            let size = usize::from_str_radix(size, 16)
+                .map_err(|_| Broken::Garbled(format!("chunk size {line:?}")))?;
             if size == 0 {
                 while !self.line()?.is_empty() {}
                 return Ok(());

@@ -124,8 +124,8 @@ pub struct InFlight {
 pub struct Unit {
     /// What it is called.
     pub name: String,
-    /// How long it has been running.
-    pub age: Duration,
+    /// How long it has been running, if its component keeps the time.
+    pub age: Option<Duration>,
 }
 
 impl InFlight {

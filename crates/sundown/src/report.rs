@@ -191,7 +191,10 @@ impl ComponentReport {
                 None => write!(f, "    in flight at the claim: unknown")?,
             }
             for unit in stragglers.units() {
-                write!(f, ", {} ({})", unit.name, Short(unit.age))?;
+                write!(f, ", {}", unit.name)?;
+                if let Some(age) = unit.age {
+                    write!(f, " ({})", Short(age))?;
+                }
             }
             let named = stragglers.units().len();
             match stragglers.total().map_or(0, |total| total.saturating_sub(named)) {

@@ -1,9 +1,8 @@
-//! Each check is shown evidence that is as it should be, and then the same evidence with one thing broken: a check that
-//! cannot fail is worth nothing. The ambiguous cases are here too, so that strictness stays true.
+//! Each check is shown evidence that is as it should be, and then the same evidence with one thing broken: a
+//! check that cannot fail is worth nothing. The ambiguous cases are here too, so that strictness stays true.
 
 use super::*;
 use crate::clock::Stamp;
-use crate::ledger::Entry;
 use crate::monitor::{INCOMPLETE, Notice};
 use crate::process::Departure;
 
@@ -54,6 +53,8 @@ fn good() -> Evidence {
     }
 }
 
+const NOTHING: [u8; 0] = [];
+
 /// The numbers of the promises that `change` breaks.
 fn broken_by(change: impl FnOnce(&mut Evidence)) -> Vec<u8> {
     let mut evidence = good();
@@ -84,12 +85,12 @@ fn refused(fate: Fate) -> Outcome {
 
 #[test]
 fn nothing_is_broken_when_all_is_well() {
-    assert_eq!(broken_by(|_| {}), []);
+    assert_eq!(broken_by(|_| {}), NOTHING);
 }
 
 #[test]
 fn leaving_late_breaks_promise_one() {
-    assert_eq!(broken_by(|e| e.departure.at = at(4840)), []);
+    assert_eq!(broken_by(|e| e.departure.at = at(4840)), NOTHING);
     assert_eq!(broken_by(|e| e.departure.at = at(4860)), [1]);
 }
 
@@ -121,13 +122,13 @@ fn a_job_handed_over_as_two_events_breaks_promise_three() {
 
 #[test]
 fn a_retry_of_the_same_event_is_no_second_hand_over() {
-    assert_eq!(broken_by(|e| e.notices.push(notice("1", "long", 3250))), []);
+    assert_eq!(broken_by(|e| e.notices.push(notice("1", "long", 3250))), NOTHING);
 }
 
 #[test]
 fn a_job_on_no_list_breaks_promise_three() {
-    assert_eq!(broken_by(|e| long(e, &[started("long")], None, refused(Fate::Unacknowledged))), []);
-    assert_eq!(broken_by(|e| long(e, &[started("long")], None, refused(Fate::InDoubt))), []);
+    assert_eq!(broken_by(|e| long(e, &[started("long")], None, refused(Fate::Unacknowledged))), NOTHING);
+    assert_eq!(broken_by(|e| long(e, &[started("long")], None, refused(Fate::InDoubt))), NOTHING);
     assert_eq!(broken_by(|e| long(e, &[started("long")], None, refused(Fate::NotStarted))), [3]);
     assert_eq!(broken_by(|e| long(e, &[started("long")], None, refused(Fate::NoJob))), [3]);
     assert_eq!(broken_by(|e| long(e, &[started("long")], None, Outcome::Reset)), [3, 4]);
@@ -146,14 +147,14 @@ fn a_job_done_and_handed_over_breaks_promise_three() {
 #[test]
 fn a_job_in_doubt_may_be_both_done_and_handed_over() {
     let log = [started("long"), done("long")];
-    assert_eq!(broken_by(|e| long(e, &log, Some(3190), refused(Fate::InDoubt))), []);
+    assert_eq!(broken_by(|e| long(e, &log, Some(3190), refused(Fate::InDoubt))), NOTHING);
 }
 
 #[test]
 fn an_acknowledgement_denied_long_after_breaks_promise_three() {
     let log = [started("long")];
     assert_eq!(broken_by(|e| long(e, &log, Some(3190), refused(Fate::Unacknowledged))), [3]);
-    assert_eq!(broken_by(|e| long(e, &log, Some(3250), refused(Fate::Unacknowledged))), []);
+    assert_eq!(broken_by(|e| long(e, &log, Some(3250), refused(Fate::Unacknowledged))), NOTHING);
 }
 
 #[test]
@@ -165,15 +166,20 @@ fn a_cut_stream_whose_job_nobody_took_must_show_in_the_exit_code() {
             untaken(e);
             e.departure.code = Some(1);
         }),
-        []
+        NOTHING
     );
 }
 
 #[test]
 fn a_request_without_an_answer_breaks_promise_four() {
-    for outcome in
-        [Outcome::Reset, Outcome::Silent, Outcome::Late, Outcome::HalfHead, Outcome::Cut, Outcome::Garbled("x".into())]
-    {
+    for outcome in [
+        Outcome::Reset,
+        Outcome::Silent,
+        Outcome::Late,
+        Outcome::HalfHead,
+        Outcome::Cut,
+        Outcome::Garbled("x".into()),
+    ] {
         let shown = format!("{outcome:?}");
         assert_eq!(broken_by(|e| e.visits[2].outcome = outcome), [4], "{shown}");
     }
@@ -193,13 +199,13 @@ fn bytes_that_nobody_asked_for_break_promise_four() {
 #[test]
 fn an_idle_connection_may_be_closed() {
     let idle = Visit { sent: None, job: None, ..visit(Kind::Idle, "", Outcome::Silent) };
-    assert_eq!(broken_by(|e| e.visits.push(idle)), []);
+    assert_eq!(broken_by(|e| e.visits.push(idle)), NOTHING);
 }
 
 #[test]
 fn nobody_who_finds_the_door_shut_was_left_without_an_answer() {
     let refused = Outcome::NoWayIn(std::io::ErrorKind::ConnectionRefused);
-    assert_eq!(broken_by(|e| e.visits[2].outcome = refused), []);
+    assert_eq!(broken_by(|e| e.visits[2].outcome = refused), NOTHING);
 }
 
 #[test]
@@ -208,10 +214,22 @@ fn a_request_may_cross_the_close_of_a_kept_connection_but_not_at_the_signal() {
         let visit = Visit { sent: Some(at(sent)), reused, ..visit(Kind::Kept, "kept", Outcome::Silent) };
         broken_by(|e| e.visits.push(visit))
     };
-    assert_eq!(crossing(400, true), []);
+    assert_eq!(crossing(400, true), NOTHING);
     assert_eq!(crossing(40, true), [4]);
     assert_eq!(crossing(-40, true), [4]);
     assert_eq!(crossing(400, false), [4]);
+}
+
+#[test]
+fn a_request_whose_work_was_done_did_not_cross_the_close() {
+    let visit = Visit { sent: Some(at(400)), reused: true, ..visit(Kind::Kept, "kept", Outcome::Silent) };
+    assert_eq!(
+        broken_by(|e| {
+            e.visits.push(visit);
+            e.entries.extend([started("kept"), done("kept")]);
+        }),
+        [4]
+    );
 }
 
 #[test]
@@ -227,7 +245,7 @@ fn only_a_connection_made_as_the_process_left_may_be_reset() {
         let visit = Visit { connected, sent: connected, ..visit(Kind::Newcomer, "new", Outcome::Reset) };
         broken_by(|e| e.visits.push(visit))
     };
-    assert_eq!(knock(3490), []);
+    assert_eq!(knock(3490), NOTHING);
     assert_eq!(knock(3300), [4]);
 }
 
@@ -271,7 +289,7 @@ fn a_refusal_of_a_job_that_was_done_breaks_promise_five_unless_in_doubt() {
     for fate in [Fate::Unacknowledged, Fate::NotStarted, Fate::NoJob] {
         assert_eq!(broken_by(|e| long(e, &log, None, refused(fate))), [5]);
     }
-    assert_eq!(broken_by(|e| long(e, &log, None, refused(Fate::InDoubt))), []);
+    assert_eq!(broken_by(|e| long(e, &log, None, refused(Fate::InDoubt))), NOTHING);
 }
 
 #[test]
@@ -295,5 +313,5 @@ fn an_answer_before_the_acknowledgement_breaks_promise_six() {
 fn an_exit_that_says_nothing_breaks_promise_ten() {
     assert_eq!(broken_by(|e| e.departure.code = Some(101)), [10]);
     assert_eq!(broken_by(|e| e.report = "\n".into()), [10]);
-    assert_eq!(broken_by(|e| e.departure.code = Some(1)), []);
+    assert_eq!(broken_by(|e| e.departure.code = Some(1)), NOTHING);
 }

@@ -166,7 +166,7 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
                 .filter(|entry| matches!(entry.word.fate(), Fate::Running | Fate::Committing | Fate::Taken))
                 .map(|entry| Unit {
                     name: entry.id.to_string(),
-                    age: now.saturating_duration_since(entry.since),
+                    age: Some(now.saturating_duration_since(entry.since)),
                 }),
         )
     }

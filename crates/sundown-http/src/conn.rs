@@ -1,0 +1,105 @@
+//! A tracked connection: its state word, its socket, and the exchange on it.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures_util::task::AtomicWaker;
+use rustix::net::{RecvFlags, Shutdown};
+use sundown::Transport;
+
+use crate::{exchange::Exchange, word::Word};
+
+pub(crate) struct Conn {
+    pub(crate) word: Word,
+    pub(crate) transport: Arc<dyn Transport>,
+    /// The connection's task, which polls the handler too.
+    pub(crate) task: AtomicWaker,
+    /// Bytes of a request may be unread when it is answered: linger, lest they destroy the answer (RFC 9112 § 9.6).
+    lingers: AtomicBool,
+    /// The response ends with the connection: an end that looks clean means *complete* (RFC 9112 § 8).
+    close_delimited: AtomicBool,
+    exchange: Mutex<Option<Arc<Exchange>>>,
+}
+
+impl Conn {
+    pub(crate) fn new(transport: Arc<dyn Transport>) -> Self {
+        Conn {
+            word: Word::default(),
+            transport,
+            task: AtomicWaker::new(),
+            lingers: AtomicBool::new(false),
+            close_delimited: AtomicBool::new(false),
+            exchange: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn exchange(&self) -> Option<Arc<Exchange>> {
+        self.exchange.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The request that is on it now; the one before it has been answered.
+    pub(crate) fn set_exchange(&self, exchange: Option<Arc<Exchange>>) {
+        let mut current = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *current, exchange);
+        drop(current);
+        if let Some(before) = before {
+            before.end();
+        }
+    }
+
+    // Relaxed, these two: each is written by the connection's task before it gives the word away, which publishes it.
+
+    pub(crate) fn set_lingers(&self, lingers: bool) {
+        self.lingers.store(lingers, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_close_delimited(&self, close_delimited: bool) {
+        self.close_delimited.store(close_delimited, Ordering::Relaxed);
+    }
+
+    /// Whether bytes may come, or have come, that nobody will read.
+    pub(crate) fn must_linger(&self) -> bool {
+        self.lingers.load(Ordering::Relaxed) || self.has_bytes()
+    }
+
+    /// Whether the kernel holds bytes that the runtime has not read.
+    pub(crate) fn has_bytes(&self) -> bool {
+        has_bytes(self.as_fd())
+    }
+
+    /// Ends our side; the peer may still send.
+    pub(crate) fn half_close(&self) {
+        // The peer may be gone already.
+        let _ = rustix::net::shutdown(self, Shutdown::Write);
+    }
+
+    /// Makes the end of an unfinished response visible: where only a reset can, by a reset.
+    pub(crate) fn prepare_cut(&self) {
+        if self.close_delimited.load(Ordering::Relaxed) {
+            let _ = rustix::net::sockopt::set_socket_linger(self, Some(std::time::Duration::ZERO));
+        }
+    }
+}
+
+impl AsFd for Conn {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.transport.as_fd()
+    }
+}
+
+/// Looks into the kernel's buffer without reading.
+pub(crate) fn has_bytes(fd: BorrowedFd<'_>) -> bool {
+    matches!(peek(fd), Ok(bytes) if bytes > 0)
+}
+
+pub(crate) fn peek(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut byte = [0];
+    let (bytes, _) = rustix::net::recv(fd, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+    Ok(bytes)
+}

@@ -1,0 +1,230 @@
+//! One request on its way to an answer, with the jobs that depend on it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use http::{HeaderMap, Method, Uri, Version, header};
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+use sundown::{Commit, Fate, Guard, Job, JobId, Taken, Ticket};
+
+/// What a request's job says to whoever takes it over: `method` and `path` (with the query).
+#[derive(Clone, Debug)]
+pub struct RequestPayload {
+    /// The request's method.
+    pub method: Method,
+    /// The request's target.
+    pub uri: Uri,
+}
+
+impl Serialize for RequestPayload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut record = serializer.serialize_struct("RequestPayload", 2)?;
+        record.serialize_field("method", self.method.as_str())?;
+        record.serialize_field(
+            "path",
+            &self.uri.path_and_query().map_or(self.uri.path(), |path| path.as_str()),
+        )?;
+        record.end()
+    }
+}
+
+/// A request that has been begun: shared by its connection, the layer, its handler and the rescue.
+pub(crate) struct Exchange {
+    pub(crate) request: RequestPayload,
+    pub(crate) version: Version,
+    /// Its body may not have been read when it is answered.
+    pub(crate) has_body: bool,
+    /// A 2xx would switch protocols.
+    pub(crate) no_success: bool,
+    work: Mutex<Work>,
+}
+
+/// The lock guards the handles, and nothing is called under it.
+#[derive(Default)]
+struct Work {
+    /// The request's own job, until it is committed or dropped.
+    job: Option<Job<RequestPayload>>,
+    tickets: Vec<Ticket>,
+    /// In flight until the answer is in the socket.
+    guard: Option<Guard>,
+}
+
+/// What the tickets of an exchange say together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// No job depends on it.
+    NoJob,
+    /// Each job has completed.
+    Completed,
+    /// Each job has completed or been taken over.
+    HandedOver,
+    /// A job was taken and nobody took it over.
+    Unacknowledged,
+    /// A job's end cannot be known.
+    InDoubt,
+    /// A job ended without an effect.
+    Failed,
+    /// A job is running, or its fate is being decided.
+    Open,
+}
+
+impl Exchange {
+    pub(crate) fn new(
+        method: Method,
+        uri: Uri,
+        version: Version,
+        headers: &HeaderMap,
+        has_body: bool,
+        guard: Guard,
+    ) -> Self {
+        let no_success = method == Method::CONNECT || headers.contains_key(header::UPGRADE);
+        let work = Work { guard: Some(guard), ..Work::default() };
+        Exchange {
+            request: RequestPayload { method, uri },
+            version,
+            has_body,
+            no_success,
+            work: Mutex::new(work),
+        }
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_job(&self, job: Job<RequestPayload>) {
+        let mut work = self.work();
+        work.tickets.push(job.ticket());
+        work.job = Some(job);
+    }
+
+    pub(crate) fn take_job(&self) -> Option<Job<RequestPayload>> {
+        self.work().job.take()
+    }
+
+    pub(crate) fn attach(&self, ticket: Ticket) {
+        self.work().tickets.push(ticket);
+    }
+
+    pub(crate) fn ids(&self) -> Vec<JobId> {
+        self.work().tickets.iter().map(|ticket| ticket.id().clone()).collect()
+    }
+
+    /// It is over, one way or the other. What is left of its job is dropped: failed, or incomplete while draining.
+    pub(crate) fn end(&self) {
+        let (job, guard) = {
+            let mut work = self.work();
+            (work.job.take(), work.guard.take())
+        };
+        drop(job);
+        drop(guard);
+    }
+
+    /// The request's own job completes with the response. `Err` if any job that the response speaks for was taken.
+    pub(crate) fn complete(&self) -> Result<(), Taken> {
+        if let Some(job) = self.take_job() {
+            job.complete()?;
+        }
+        if self.was_taken() { Err(Taken) } else { Ok(()) }
+    }
+
+    /// Whether the claim has taken any of its jobs.
+    pub(crate) fn was_taken(&self) -> bool {
+        let taken = [Fate::Taken, Fate::Doubted, Fate::HandedOver, Fate::Unacknowledged, Fate::Abandoned];
+        self.work().tickets.iter().any(|ticket| taken.contains(&ticket.fate()))
+    }
+
+    /// Whether an effect is under way that may yet be done.
+    pub(crate) fn is_committing(&self) -> bool {
+        self.work().tickets.iter().any(|ticket| ticket.fate() == Fate::Committing)
+    }
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        let work = self.work();
+        let has = |fate| work.tickets.iter().any(|ticket| ticket.fate() == fate);
+        if work.tickets.is_empty() {
+            Verdict::NoJob
+        } else if has(Fate::InDoubt) || has(Fate::Committing) {
+            Verdict::InDoubt
+        } else if has(Fate::Unacknowledged) {
+            Verdict::Unacknowledged
+        } else if has(Fate::Failed) {
+            Verdict::Failed
+        } else if work.tickets.iter().all(|ticket| ticket.fate() == Fate::Completed) {
+            Verdict::Completed
+        } else if has(Fate::Running) || has(Fate::Taken) || has(Fate::Doubted) || has(Fate::Abandoned) {
+            Verdict::Open
+        } else {
+            Verdict::HandedOver
+        }
+    }
+
+    /// For the report.
+    pub(crate) fn name(&self) -> String {
+        let request = format!("{} {}", self.request.method, self.request.uri.path());
+        match self.work().tickets.first() {
+            Some(ticket) => format!("{request} [{}]", ticket.id()),
+            None => request,
+        }
+    }
+}
+
+/// A handler's way to the job that its request is, and to the answer that depends on other jobs: found in the
+/// request's extensions.
+///
+/// A handler that does nothing about it completes the job with its response: with its head if the body's length is
+/// known, with the end of the body if it is not. A handler whose effect must not be done twice
+/// [commits](Self::commit) around the effect.
+///
+/// # Examples
+///
+/// ```
+/// use sundown_http::RequestJob;
+///
+/// fn resize(job: &RequestJob) -> Result<(), sundown::Taken> {
+///     // … the work …
+///     let commit = job.commit()?; // a shutdown was faster: somebody else will do it
+///     // … the effect …
+///     commit.done();
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone)]
+pub struct RequestJob(pub(crate) std::sync::Arc<Exchange>);
+
+impl RequestJob {
+    /// The id of the job that the request is; `None` if requests are no jobs here.
+    pub fn id(&self) -> Option<JobId> {
+        self.0.ids().into_iter().next()
+    }
+
+    /// Announces the effect: from here on no shutdown can take the job. The response no longer completes it; say
+    /// [`done`](Commit::done) or [`failed`](Commit::failed).
+    ///
+    /// # Errors
+    ///
+    /// [`Taken`] when a shutdown was faster, or the job has been committed already: the effect must not be done.
+    pub fn commit(&self) -> Result<Commit<RequestPayload>, Taken> {
+        self.0.take_job().ok_or(Taken)?.commit()
+    }
+
+    /// Notes how far the job has come; the last note travels with it if it is handed over.
+    pub fn checkpoint(&self, checkpoint: impl Serialize + Send + Sync + 'static) {
+        // Not under the lock: the note before is dropped, which is the user's code.
+        if let Some(job) = self.0.take_job() {
+            job.checkpoint(checkpoint);
+            self.0.work().job = Some(job);
+        }
+    }
+
+    /// Makes the answer depend on another job: at a shutdown the client is told 2xx only if that too has completed or
+    /// been taken over, and a response that the handler returns goes out only if it has not been taken.
+    pub fn attach(&self, ticket: Ticket) {
+        self.0.attach(ticket);
+    }
+}
+
+impl std::fmt::Debug for RequestJob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RequestJob({})", self.0.name())
+    }
+}

@@ -1,0 +1,145 @@
+//! hyper's I/O on a tracked connection: every read and write passes the state word.
+//!
+//! It leans on two things that hyper does and does not document, each pinned by a canary test: HTTP/1 calls
+//! `poll_flush` here only with its own buffer empty, and it drops a response's body before it flushes the last of it.
+
+use std::{
+    future::Future,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use hyper::rt::ReadBufCursor;
+
+use crate::{conn::Conn, server::Shared};
+
+/// How long an answered connection is read on, for clients that still send: what nginx calls lingering close.
+/// <https://nginx.org/en/docs/http/ngx_http_core_module.html#lingering_timeout> waits 5 s; a service that has many
+/// connections wants less.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// As much as hyper asks for at first.
+const CHUNK: usize = 8 * 1024;
+
+pub(crate) struct TrackedIo {
+    conn: Arc<Conn>,
+    server: Arc<Shared>,
+    /// Its place in the server's registry.
+    slot: usize,
+    lingering: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+}
+
+impl TrackedIo {
+    pub(crate) fn new(server: Arc<Shared>, conn: Arc<Conn>) -> Self {
+        let slot = server.register(conn.clone());
+        TrackedIo { conn, server, slot, lingering: None }
+    }
+
+    fn write(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let taken = || io::Error::from(io::ErrorKind::BrokenPipe);
+        if !self.conn.word.is_responding() && self.conn.exchange().is_none() {
+            // hyper refuses what it could not read; more of it may come.
+            self.conn.set_lingers(true);
+        }
+        self.conn.word.start_write().map_err(|_| taken())?;
+        let result = self.conn.transport.poll_write_vectored(cx, bufs);
+        self.conn.word.end_write();
+        result
+    }
+}
+
+impl hyper::rt::Read for TrackedIo {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Ok(reading) = self.conn.word.start_read() else {
+            // The rescue answers; hyper sees an end.
+            return Poll::Ready(Ok(()));
+        };
+        let mut chunk = [0; CHUNK];
+        let room = chunk.len().min(buf.remaining());
+        let result = self.conn.transport.poll_read(cx, &mut chunk[..room]);
+        let bytes = match &result {
+            Poll::Ready(Ok(bytes)) => *bytes,
+            _ => 0,
+        };
+        self.conn.word.end_read(reading, bytes);
+        ready!(result)?;
+        buf.put_slice(&chunk[..bytes]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl hyper::rt::Write for TrackedIo {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.write(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.write(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.conn.word.flushed() {
+            self.conn.set_exchange(None);
+        }
+        self.server.ring();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let timer = match &mut this.lingering {
+            Some(timer) => timer,
+            None => {
+                if this.conn.word.finish().is_err() {
+                    // The rescue's from here on.
+                    return Poll::Ready(Ok(()));
+                }
+                this.conn.half_close();
+                let Some(runtime) = this.server.runtime().filter(|_| this.conn.must_linger()) else {
+                    return Poll::Ready(Ok(()));
+                };
+                this.lingering.insert(runtime.sleep_until(runtime.now() + LINGER))
+            }
+        };
+        let mut chunk = [0; CHUNK];
+        while timer.as_mut().poll(cx).is_pending() {
+            match ready!(this.conn.transport.poll_read(cx, &mut chunk)) {
+                Ok(bytes) if bytes > 0 => {}
+                _ => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for TrackedIo {
+    fn drop(&mut self) {
+        let waits = self.conn.word.close(self.server.is_draining());
+        if waits {
+            // The handler is gone, with its runtime or by a panic, and its client is not: the rescue answers. What is
+            // left of the job goes where jobs go that are dropped; the exchange stays, for its fate.
+            if let Some(exchange) = self.conn.exchange() {
+                exchange.end();
+            }
+        } else {
+            self.server.unregister(self.slot);
+            self.conn.set_exchange(None);
+        }
+        self.server.ring();
+    }
+}

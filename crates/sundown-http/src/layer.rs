@@ -1,0 +1,266 @@
+//! The tower layer: it lets each request in, races its handler with the answer step, and answers in its place.
+//!
+//! Who owns an exchange is decided here on the runtime's side: a response goes out only if none of its jobs was taken
+//! and the connection's word could be won. The handler's future is dropped before anything is answered in its place,
+//! so that a destructor which hangs leaves the answer to the rescue.
+
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body::Body;
+use hyper::body::Incoming;
+use sundown::{BeginError, JobId};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{
+    answer::Answer,
+    body::{BoxError, ResponseBody},
+    conn::Conn,
+    exchange::{Exchange, RequestJob, RequestPayload},
+    phase::Phase,
+    server::{Config, Shared},
+    word::Lost,
+};
+
+/// Wraps the service of one connection.
+#[derive(Clone)]
+pub(crate) struct AnswerLayer {
+    pub(crate) server: Arc<Shared>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) conn: Arc<Conn>,
+}
+
+impl<S> Layer<S> for AnswerLayer {
+    type Service = Answering<S>;
+
+    fn layer(&self, inner: S) -> Answering<S> {
+        Answering { layer: self.clone(), inner }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Answering<S> {
+    layer: AnswerLayer,
+    inner: S,
+}
+
+type Answered<B> = Result<Response<ResponseBody<B>>, Taken>;
+
+/// The rescue answers this exchange; hyper is to write nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was taken by a shutdown")]
+pub(crate) struct Taken;
+
+impl From<Lost> for Taken {
+    fn from(Lost: Lost) -> Self {
+        Taken
+    }
+}
+
+impl<S, B> Service<Request<Incoming>> for Answering<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<ResponseBody<B>>;
+    type Error = Taken;
+    type Future = Pin<Box<dyn Future<Output = Answered<B>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Taken>> {
+        // Each request asks its own clone.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
+        // At once, not when first polled: from here on the connection is in a handler.
+        let admitted = self.layer.admit(&mut request);
+        let (layer, inner) = (self.layer.clone(), self.inner.clone());
+        Box::pin(async move {
+            match admitted? {
+                Admitted::Refused(answer) => layer.answer(answer),
+                Admitted::Begun(exchange) => layer.serve(exchange, inner, request).await,
+            }
+        })
+    }
+}
+
+enum Admitted {
+    Begun(Arc<Exchange>),
+    Refused(Answer),
+}
+
+impl AnswerLayer {
+    /// Lets a request in, or says why not.
+    fn admit(&self, request: &mut Request<Incoming>) -> Result<Admitted, Taken> {
+        self.conn.word.begin_request()?;
+        let has_body = !request.body().is_end_stream();
+        self.conn.set_lingers(has_body);
+        self.conn.set_exchange(None);
+        let method = request.method().clone();
+        if let Some(probe) = self.config.probe(request.uri().path()) {
+            let (status, text) = probe.answer(self.server.readiness());
+            return Ok(Admitted::Refused(Answer::probe(&method, status, text)));
+        }
+        self.server.touch();
+        let refuse = || Admitted::Refused(Answer::never_started(Some(&method), &self.config.wording));
+        let Ok(guard) = self.server.gate.enter() else { return Ok(refuse()) };
+        let exchange = Arc::new(Exchange::new(
+            method.clone(),
+            request.uri().clone(),
+            request.version(),
+            request.headers(),
+            has_body,
+            guard,
+        ));
+        match self.begin_job(request, &exchange.request) {
+            Ok(Some(job)) => exchange.set_job(job),
+            Ok(None) => {}
+            Err(NoJob::Draining) => return Ok(refuse()),
+            Err(NoJob::BadId(message)) => {
+                return Ok(Admitted::Refused(Answer::bad_request(&method, message)));
+            }
+        }
+        request.extensions_mut().insert(RequestJob(exchange.clone()));
+        self.conn.set_exchange(Some(exchange.clone()));
+        Ok(Admitted::Begun(exchange))
+    }
+
+    fn begin_job(
+        &self,
+        request: &Request<Incoming>,
+        payload: &RequestPayload,
+    ) -> Result<Option<sundown::Job<RequestPayload>>, NoJob> {
+        let Some((name, jobs)) = &self.config.jobs else { return Ok(None) };
+        let bad = |what: &dyn std::fmt::Display| NoJob::BadId(format!("header {name}: {what}"));
+        let mut ids = request.headers().get_all(name).iter();
+        let begun = match (ids.next(), ids.next()) {
+            (None, _) => jobs.begin_unnamed(payload.clone()).map_err(BeginError::Draining),
+            (Some(_), Some(_)) => return Err(bad(&"a request has one job id, this one has several")),
+            (Some(id), None) => {
+                let id = std::str::from_utf8(id.as_bytes()).map_err(|error| bad(&error))?;
+                let id = JobId::new(id).map_err(|error| bad(&error))?;
+                jobs.begin(id, payload.clone())
+            }
+        };
+        match begun {
+            Ok(job) => Ok(Some(job)),
+            Err(BeginError::Draining(_)) => Err(NoJob::Draining),
+            Err(error) => Err(bad(&error)),
+        }
+    }
+
+    /// Runs the handler, unless the answer step comes first.
+    async fn serve<S, B>(
+        &self,
+        exchange: Arc<Exchange>,
+        service: S,
+        request: Request<Incoming>,
+    ) -> Answered<B>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+        B: Body<Data = Bytes>,
+    {
+        let mut handler = Box::pin(oneshot(service, request));
+        // The connection's task polls this and is woken at every change of phase: no registration of its own.
+        let response = poll_fn(|cx| {
+            let phase = self.server.phase();
+            if phase >= Phase::Forced || (phase >= Phase::Answering && !exchange.is_committing()) {
+                return Poll::Ready(None);
+            }
+            handler.as_mut().poll(cx).map(Some)
+        })
+        .await;
+        drop(handler);
+        if let Some(response) = response
+            && let Some(answered) = self.let_out(&exchange, response)
+        {
+            return answered;
+        }
+        // Its jobs are somebody else's, or about to be: the answer is known when their fates are.
+        poll_fn(|_| match self.server.phase() >= Phase::Answering {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+        self.server.count_answered();
+        self.answer(Answer::of(&exchange, &self.config.wording))
+    }
+
+    /// Lets the handler's response out. `None` if it must not go out, since one of its jobs was taken.
+    fn let_out<B: Body<Data = Bytes>>(
+        &self,
+        exchange: &Arc<Exchange>,
+        response: Response<B>,
+    ) -> Option<Answered<B>> {
+        let (mut head, body) = response.into_parts();
+        let connect = exchange.request.method == Method::CONNECT && head.status.is_success();
+        let upgrades = connect || head.status == StatusCode::SWITCHING_PROTOCOLS;
+        let has_body = exchange.request.method != Method::HEAD
+            && !upgrades
+            && head.status != StatusCode::NO_CONTENT
+            && head.status != StatusCode::NOT_MODIFIED;
+        let streams = has_body && body.size_hint().exact().is_none();
+        if streams {
+            // The job ends with the body.
+            if exchange.was_taken() {
+                return None;
+            }
+        } else if exchange.complete().is_err() {
+            return None;
+        }
+        self.conn.set_close_delimited(streams && exchange.version < Version::HTTP_11);
+        let won = if upgrades { self.conn.word.upgrade() } else { self.conn.word.release() };
+        if let Err(lost) = won {
+            return Some(Err(lost.into()));
+        }
+        if self.server.is_draining() && !upgrades {
+            head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        let body = ResponseBody::handler(
+            body,
+            self.conn.clone(),
+            self.server.clone(),
+            Some(exchange.clone()),
+            streams,
+        );
+        if upgrades {
+            // The exchange is over; the connection goes on without us.
+            self.conn.set_exchange(None);
+        }
+        Some(Ok(Response::from_parts(head, body)))
+    }
+
+    /// Answers in the handler's place.
+    fn answer<B>(&self, answer: Answer) -> Answered<B> {
+        self.conn.word.release()?;
+        let mut response = answer.into_response();
+        if self.server.is_draining() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response.map(|body| ResponseBody::ours(body, self.conn.clone())))
+    }
+}
+
+enum NoJob {
+    Draining,
+    BadId(String),
+}
+
+async fn oneshot<S, R>(mut service: S, request: R) -> S::Response
+where
+    S: Service<R, Error = Infallible>,
+{
+    let ready = poll_fn(|cx| service.poll_ready(cx)).await;
+    ready.unwrap_or_else(|never| match never {});
+    service.call(request).await.unwrap_or_else(|never| match never {})
+}

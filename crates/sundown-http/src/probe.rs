@@ -1,0 +1,25 @@
+//! The two questions of a platform: are you alive, and do you want traffic.
+
+use http::StatusCode;
+use sundown::Readiness;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Probe {
+    Live,
+    Ready,
+}
+
+impl Probe {
+    pub(crate) const PATHS: [(&'static str, Probe); 2] = [("/livez", Probe::Live), ("/readyz", Probe::Ready)];
+
+    /// Alive to the end; ready until the shutdown is announced.
+    pub(crate) fn answer(self, readiness: Option<&Readiness>) -> (StatusCode, String) {
+        match (self, readiness.and_then(Readiness::time_left)) {
+            (Probe::Live, _) => (StatusCode::OK, "alive".into()),
+            (Probe::Ready, None) => (StatusCode::OK, "ready".into()),
+            (Probe::Ready, Some(left)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, format!("draining, gone in {:.1} s", left.as_secs_f64()))
+            }
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! The state word of a connection: who may write on it.
+//!
+//! Two sides may want to: the runtime's connection task, which speaks HTTP through hyper, and the rescue, which writes
+//! raw bytes from outside the runtime. Invariants:
+//!
+//! 1. **One writer.** Only the compare-and-swap to *taken* gives the rescue the write side, and once the word is
+//!    *taken* every write of the runtime fails.
+//! 2. **Nothing is cut in half.** The word cannot be taken while bytes of ours may be on their way (*dirty*), nor in
+//!    the middle of a system call of the runtime (*busy*), nor once a response is being written (*responding*).
+//! 3. **Nothing is answered twice.** A connection that has been told its last (*final*) is only lingered on.
+//!
+//! ```text
+//!          request            response            flushed, body done
+//! Idle ───────────> Handler ───────────> Responding ─────────────────> Idle
+//!   │                  │                     └── pipelined request ──> Handler (dirty until flushed)
+//!   └────── rescue ────┴──> Taken            Responding ── 101, CONNECT ──> Upgraded
+//! ```
+//!
+//! The orderings: what wins the word with `AcqRel` sees all that the other side did before it let go; the runtime's
+//! `busy` bracket is an `AcqRel` exchange at both ends, so that a rescue which sees it clear also sees the bytes that
+//! were read inside it. With less, the rescue could close a connection whose request head the runtime has just read.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const PHASE: u32 = 0b111;
+/// Bytes of ours may not have reached the socket.
+const DIRTY: u32 = 1 << 3;
+/// The runtime is inside a system call on the socket that the rescue must not cross.
+const BUSY: u32 = 1 << 4;
+/// Bytes of a request head have been read.
+const HEAD: u32 = 1 << 5;
+/// The response's body has been handed out whole, or dropped.
+const BODY_DONE: u32 = 1 << 6;
+/// The last byte has been written, or decided on.
+const FINAL: u32 = 1 << 7;
+/// The runtime has dropped its side.
+const CLOSED: u32 = 1 << 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Phase {
+    Idle = 0,
+    Handler,
+    Responding,
+    Taken,
+    Upgraded,
+}
+
+const PHASES: [Phase; 5] = [Phase::Idle, Phase::Handler, Phase::Responding, Phase::Taken, Phase::Upgraded];
+
+/// What the rescue has taken, and so what it may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Took {
+    /// A request whose handler has not answered: the answer to it.
+    Exchange,
+    /// Part of a request head: an answer without a body.
+    PartialHead,
+    /// Nothing, as far as the runtime has read: an answer without a body if the kernel has bytes, or none.
+    Idle,
+    /// A connection whose last byte is written: none.
+    Finished,
+}
+
+/// The runtime has lost the connection to the rescue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lost;
+
+#[derive(Debug, Default)]
+pub(crate) struct Word(AtomicU32);
+
+fn phase(word: u32) -> Phase {
+    PHASES[(word & PHASE) as usize]
+}
+
+impl Word {
+    pub(crate) fn phase(&self) -> Phase {
+        phase(self.0.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn is_responding(&self) -> bool {
+        matches!(self.phase(), Phase::Responding | Phase::Upgraded)
+    }
+
+    /// No request is on it, nor part of one, as far as the runtime has read.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let word = self.0.load(Ordering::Acquire);
+        phase(word) == Phase::Idle && word & (HEAD | DIRTY | BUSY) == 0
+    }
+
+    // ---- the runtime's side
+
+    /// A request head is complete.
+    pub(crate) fn begin_request(&self) -> Result<(), Lost> {
+        self.update(|word| match phase(word) {
+            // Bytes of the response before it may still be in hyper's buffer.
+            Phase::Responding => Some(Phase::Handler as u32 | DIRTY | word & FINAL),
+            Phase::Idle => Some(Phase::Handler as u32 | word & (DIRTY | FINAL)),
+            _ => None,
+        })
+    }
+
+    /// The handler's answer may go out.
+    pub(crate) fn release(&self) -> Result<(), Lost> {
+        self.update(|word| {
+            (phase(word) == Phase::Handler).then_some(Phase::Responding as u32 | DIRTY | word & FINAL)
+        })
+    }
+
+    /// The response switches protocols: from here on the connection is its own.
+    pub(crate) fn upgrade(&self) -> Result<(), Lost> {
+        self.update(|word| (phase(word) == Phase::Handler).then_some(Phase::Upgraded as u32))
+    }
+
+    pub(crate) fn body_done(&self) {
+        self.0.fetch_or(BODY_DONE, Ordering::AcqRel);
+    }
+
+    /// hyper's buffer is empty, and all of it is in the socket. Returns whether a response has been completed.
+    pub(crate) fn flushed(&self) -> bool {
+        // The common case of a connection that waits for its handler or its peer costs one load.
+        if self.0.load(Ordering::Acquire) & DIRTY == 0 {
+            return false;
+        }
+        let mut completed = false;
+        let _ = self.update(|word| {
+            completed = phase(word) == Phase::Responding && word & BODY_DONE != 0;
+            match phase(word) {
+                Phase::Responding if completed => Some(Phase::Idle as u32 | word & FINAL),
+                Phase::Idle | Phase::Handler => Some(word & !DIRTY),
+                _ => None,
+            }
+        });
+        completed
+    }
+
+    /// Before a read.
+    pub(crate) fn start_read(&self) -> Result<Reading, Lost> {
+        match self.phase() {
+            Phase::Idle => {}
+            Phase::Taken => return Err(Lost),
+            // Body bytes, or a tunnel's: nobody's decision depends on them.
+            _ => return Ok(Reading { idle: false }),
+        }
+        self.update(|word| (phase(word) != Phase::Taken).then_some(word | BUSY))?;
+        Ok(Reading { idle: true })
+    }
+
+    pub(crate) fn end_read(&self, reading: Reading, bytes: usize) {
+        if reading.idle {
+            let _ = self.update(|word| Some(if bytes > 0 { word & !BUSY | HEAD } else { word & !BUSY }));
+        }
+    }
+
+    /// Before a write. In mid-request it is an interim response; with no request, hyper's own refusal of what it read.
+    pub(crate) fn start_write(&self) -> Result<(), Lost> {
+        match self.phase() {
+            Phase::Responding | Phase::Upgraded => Ok(()),
+            Phase::Taken => Err(Lost),
+            Phase::Idle => {
+                self.update(|word| (phase(word) != Phase::Taken).then_some(word | BUSY | DIRTY | FINAL))
+            }
+            Phase::Handler => {
+                self.update(|word| (phase(word) != Phase::Taken).then_some(word | BUSY | DIRTY))
+            }
+        }
+    }
+
+    pub(crate) fn end_write(&self) {
+        if self.0.load(Ordering::Acquire) & BUSY != 0 {
+            self.0.fetch_and(!BUSY, Ordering::AcqRel);
+        }
+    }
+
+    /// The runtime half-closes.
+    pub(crate) fn finish(&self) -> Result<(), Lost> {
+        self.update(|word| (phase(word) != Phase::Taken).then_some(word | FINAL))
+    }
+
+    /// The runtime drops its side. Returns whether a client waits on it, whom the rescue can still answer.
+    pub(crate) fn close(&self, keep_waiting: bool) -> bool {
+        let mut waits = false;
+        let _ = self.update(|word| {
+            waits = keep_waiting && phase(word) == Phase::Handler && word & (DIRTY | FINAL) == 0;
+            Some(if waits { word & !BUSY } else { word & !BUSY | CLOSED })
+        });
+        waits
+    }
+
+    // ---- the rescue's side
+
+    /// Takes the write side, if that can be done cleanly now.
+    pub(crate) fn try_take(&self) -> Option<Took> {
+        let mut took = None;
+        let _ = self.update(|word| {
+            took = match phase(word) {
+                _ if word & (DIRTY | BUSY | CLOSED) != 0 => None,
+                Phase::Handler if word & FINAL == 0 => Some(Took::Exchange),
+                Phase::Idle if word & FINAL != 0 => Some(Took::Finished),
+                Phase::Idle if word & HEAD != 0 => Some(Took::PartialHead),
+                Phase::Idle => Some(Took::Idle),
+                _ => None,
+            };
+            took.map(|_| word & !PHASE | Phase::Taken as u32)
+        });
+        took
+    }
+
+    /// Whether a system call of the runtime's is what keeps it from being taken.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.0.load(Ordering::Acquire) & BUSY != 0
+    }
+
+    /// Goes to what `next` says, unless that is nothing.
+    fn update(&self, next: impl FnMut(u32) -> Option<u32>) -> Result<(), Lost> {
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).map(drop).map_err(|_| Lost)
+    }
+}
+
+/// A read of the runtime's under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    idle: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Barrier, thread};
+
+    use super::*;
+
+    #[test]
+    fn of_a_handler_and_the_rescue_one_wins() {
+        let mut rescued = 0;
+        for _ in 0..20_000 {
+            let word = Word::default();
+            word.begin_request().unwrap();
+            let start = Barrier::new(2);
+            let (released, took) = thread::scope(|scope| {
+                let handler = scope.spawn(|| {
+                    start.wait();
+                    word.release().is_ok()
+                });
+                start.wait();
+                let took = word.try_take();
+                (handler.join().unwrap(), took)
+            });
+            assert_ne!(released, took == Some(Took::Exchange));
+            rescued += u32::from(!released);
+        }
+        assert!(0 < rescued && rescued < 20_000, "the race did not happen: {rescued}");
+    }
+
+    #[test]
+    fn once_taken_the_runtime_writes_nothing() {
+        let word = Word::default();
+        word.begin_request().unwrap();
+        assert_eq!(word.try_take(), Some(Took::Exchange));
+        assert_eq!(word.start_write(), Err(Lost));
+        assert_eq!(word.release(), Err(Lost));
+        assert_eq!(word.begin_request(), Err(Lost));
+        assert_eq!(word.finish(), Err(Lost));
+        assert!(word.start_read().is_err());
+        assert_eq!(word.try_take(), None, "and it is taken once");
+    }
+
+    #[test]
+    fn a_connection_is_not_taken_in_the_middle_of_anything() {
+        let word = Word::default();
+        let reading = word.start_read().unwrap();
+        assert_eq!(word.try_take(), None, "while reading");
+        word.end_read(reading, 10);
+        word.begin_request().unwrap();
+        word.start_write().unwrap();
+        assert_eq!(word.try_take(), None, "while writing 100 Continue");
+        word.end_write();
+        assert_eq!(word.try_take(), None, "with 100 Continue half flushed");
+        word.flushed();
+        word.release().unwrap();
+        assert_eq!(word.try_take(), None, "while responding");
+        word.body_done();
+        assert!(word.flushed());
+        assert_eq!(word.try_take(), Some(Took::Idle));
+    }
+
+    #[test]
+    fn what_has_been_told_its_last_is_told_no_more() {
+        let refused = Word::default();
+        let reading = refused.start_read().unwrap();
+        refused.end_read(reading, 3);
+        refused.start_write().unwrap(); // hyper's own 400
+        refused.end_write();
+        assert_eq!(refused.try_take(), None);
+        refused.flushed();
+        assert_eq!(refused.try_take(), Some(Took::Finished));
+
+        let closed = Word::default();
+        closed.finish().unwrap();
+        assert_eq!(closed.try_take(), Some(Took::Finished));
+    }
+
+    #[test]
+    fn a_pipelined_request_waits_for_the_answer_before_it() {
+        let word = Word::default();
+        word.begin_request().unwrap();
+        word.release().unwrap();
+        word.body_done();
+        word.begin_request().unwrap();
+        assert_eq!(word.try_take(), None, "the first answer is not flushed");
+        assert!(!word.flushed());
+        assert_eq!(word.try_take(), Some(Took::Exchange));
+    }
+
+    #[test]
+    fn part_of_a_head_is_known() {
+        let word = Word::default();
+        let reading = word.start_read().unwrap();
+        word.end_read(reading, 1);
+        assert!(!word.is_quiet());
+        assert_eq!(word.try_take(), Some(Took::PartialHead));
+    }
+
+    #[test]
+    fn a_dropped_connection_keeps_a_waiting_client_only_if_it_can_be_answered() {
+        let waiting = Word::default();
+        waiting.begin_request().unwrap();
+        assert!(waiting.close(true));
+        assert_eq!(waiting.try_take(), Some(Took::Exchange));
+
+        let idle = Word::default();
+        assert!(!idle.close(true));
+        assert_eq!(idle.try_take(), None);
+
+        let torn = Word::default();
+        torn.begin_request().unwrap();
+        torn.start_write().unwrap();
+        assert!(!torn.close(true), "100 Continue may be half written");
+    }
+}

@@ -1,0 +1,310 @@
+//! The webhook: its options, and what a notifier does with them.
+//!
+//! The parts below it each answer one question: *where* ([`endpoint`]), *what in one request* ([`batch`]), *when and
+//! how often* ([`delivery`]), *how* ([`client`]), and what a result means ([`verdict`], [`reply`]).
+
+mod endpoint;
+
+mod batch;
+mod client;
+mod delivery;
+mod reply;
+mod verdict;
+
+use std::{
+    fmt, iter,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use sundown::{HandOver, Notice, Notifier, NotifyError, Report, Uuid, async_trait};
+use ureq::http::{HeaderMap, HeaderName, HeaderValue, header};
+
+pub use self::endpoint::WebhookError;
+use self::{
+    batch::{Batch, Batches},
+    client::Client,
+    endpoint::Endpoint,
+    verdict::Verdict,
+};
+use crate::event;
+
+/// How long the news of a beginning or an end is tried at most: enough for a slow reply and a few attempts, and not so
+/// long that a monitor which is down holds up an exit.
+const NEWS: Duration = Duration::from_secs(2);
+
+/// What is left of the time when the last attempt ends, so that we return in it: what has not returned in its time
+/// puts every job in doubt, even those that were never sent. At most a tenth of the time.
+const SPARE: Duration = Duration::from_millis(50);
+
+/// Posts [CloudEvents](crate#on-the-wire) to a monitoring service, which takes over the jobs it acknowledges.
+///
+/// # Who has taken what
+///
+/// A reply of 2xx acknowledges every event of its request, unless its body is a JSON object with `acknowledged`: a
+/// list of event ids, and then exactly those. Ids that were not sent are ignored. An object that is malformed, cut or
+/// longer than 64 KiB plus 256 bytes per event acknowledges nothing, since nobody can know what it was to say.
+///
+/// A job that is not acknowledged is *unacknowledged*, or *in doubt* if its event may have arrived without a word of
+/// what became of it: it was sent whole, and then the connection broke, the time was over, a gateway said 502 or 504,
+/// or the reply could not be understood. Such a doubt stays when a later attempt is refused: that refusal is of the
+/// later request, and says nothing about the first (it may even be *because* the first was taken). Only an
+/// acknowledgement ends a doubt.
+///
+/// # Attempts
+///
+/// Requests are made one after another, every batch once before any is tried again, and never past the deadline; no
+/// attempt may take more than its share of the time, or 250 ms if that is more. Tried again are connections that were
+/// refused or broke, time-outs, and 408, 425, 429 and 5xx: after 50 ms, doubled each time up to 1 s, with jitter; or
+/// after what `Retry-After` says. A wait that does not fit is cut, for one last attempt. All other 4xx refuse their
+/// batch for good. So do redirects, which are not followed: a `POST` may become a `GET` on the way, and a reply of 200
+/// from a login page would acknowledge jobs that nobody has seen.
+///
+/// The deadline may be tightened while a request is under way; that one then still takes its share.
+///
+/// # Payloads
+///
+/// They are serialised for the batch that is sent next. One that returns an error or panics costs its event the
+/// payload and the checkpoint, no more: the event has `null` in their places and the error's text as `error` in its
+/// data. One that never returns holds up the batches behind it.
+///
+/// # Network
+///
+/// TLS is rustls with Mozilla's root certificates. A proxy is taken from `ALL_PROXY`, `HTTPS_PROXY` or `HTTP_PROXY`
+/// and `NO_PROXY` (in either case), as the platform sets them for all that a service sends out; it must support
+/// `CONNECT`. As in Go, a monitor on `localhost` or a loopback address is never asked through a proxy.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), sundown_notify::WebhookError> {
+/// use sundown_notify::Webhook;
+///
+/// let webhook = Webhook::new("https://monitor.example/events")?
+///     .header("authorization", "Bearer s3cr3t")
+///     .batch(500, 1024 * 1024)
+///     .source("//images.example/resizer");
+/// # Ok(()) }
+/// ```
+pub struct Webhook {
+    endpoint: Endpoint,
+    headers: HeaderMap,
+    most_events: usize,
+    most_bytes: usize,
+    source: String,
+    /// The first option that is wrong.
+    fault: Option<String>,
+    client: OnceLock<Client>,
+}
+
+impl Webhook {
+    /// A webhook that posts to this url, `http` or `https`. Userinfo in it is sent as Basic authentication.
+    ///
+    /// # Errors
+    ///
+    /// [`WebhookError`] says why it is no such url. Whether somebody listens there is not asked, not even by
+    /// `prepare`: a service must be able to start while its monitor is down.
+    pub fn new(url: impl AsRef<str>) -> Result<Self, WebhookError> {
+        Ok(Webhook {
+            endpoint: Endpoint::parse(url.as_ref())?,
+            headers: HeaderMap::new(),
+            most_events: 100,
+            most_bytes: 256 * 1024,
+            source: Uuid::new_v4().urn().to_string(),
+            fault: None,
+            client: OnceLock::new(),
+        })
+    }
+
+    /// Adds a header to every request, for instance `authorization`, which goes before the url's userinfo. Its value
+    /// is never shown.
+    ///
+    /// What is no header, or one of those that the webhook sets itself (`content-type`, `content-length`,
+    /// `transfer-encoding`, `accept`, `accept-encoding`, `connection`, `expect`, `host`), is an error of `prepare`,
+    /// and so of [`start`](sundown::Builder::start).
+    #[must_use]
+    pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        const OURS: [HeaderName; 8] = [
+            header::CONTENT_TYPE,
+            header::CONTENT_LENGTH,
+            header::TRANSFER_ENCODING,
+            header::ACCEPT,
+            header::ACCEPT_ENCODING,
+            header::CONNECTION,
+            header::EXPECT,
+            header::HOST,
+        ];
+        let shown = name.as_ref();
+        match (HeaderName::try_from(shown), HeaderValue::try_from(value.as_ref())) {
+            (Ok(name), _) if OURS.contains(&name) => {
+                self.fail(format!("header `{name}` is set by the webhook"))
+            }
+            (Ok(name), Ok(mut value)) => {
+                value.set_sensitive(true);
+                self.headers.append(name, value);
+                self
+            }
+            (Err(_), _) => self.fail(format!("`{shown}` is no name of a header")),
+            (Ok(name), Err(_)) => {
+                self.fail(format!("the value of header `{name}` has characters that none may have"))
+            }
+        }
+    }
+
+    /// How much goes into one request: at most so many jobs, and so many bytes of body. Default: 100 jobs, 256 KiB,
+    /// a quarter of the 1 MiB that common servers and gateways accept by default
+    /// ([nginx](https://nginx.org/en/docs/http/ngx_http_core_module.html#client_max_body_size)).
+    ///
+    /// A job whose event alone is longer is sent alone. Zero jobs is an error of `prepare`.
+    #[must_use]
+    pub fn batch(mut self, jobs: usize, bytes: usize) -> Self {
+        (self.most_events, self.most_bytes) = (jobs, bytes);
+        if jobs == 0 { self.fail("a batch of 0 jobs delivers nothing".into()) } else { self }
+    }
+
+    /// The `source` of the events: a URI reference that says which service speaks. Default: a `urn:uuid:` of this
+    /// webhook's own, which is different in every process.
+    ///
+    /// An empty one, or one with white space or control characters, is an error of `prepare`.
+    #[must_use]
+    pub fn source(mut self, source: impl Into<String>) -> Self {
+        self.source = source.into();
+        match self.source.is_empty() || self.source.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            true => self.fail("the source is empty, or has white space or control characters".into()),
+            false => self,
+        }
+    }
+
+    fn fail(mut self, fault: String) -> Self {
+        self.fault.get_or_insert(fault);
+        self
+    }
+
+    fn client(&self) -> Result<&Client, NotifyError> {
+        match &self.fault {
+            Some(fault) => Err(self.error(fault)),
+            None => Ok(self.client.get_or_init(|| Client::new(&self.endpoint, &self.headers))),
+        }
+    }
+
+    /// Sends the event of a beginning or an end.
+    fn tell(&self, event: Result<Vec<u8>, String>, left: impl Fn() -> Duration) -> Result<(), NotifyError> {
+        let client = self.client()?;
+        let event = event.map_err(|error| self.error(error))?;
+        let mut result = Err("no time was left".to_owned());
+        let batches = Batches::new(iter::once(event), 1, self.most_bytes);
+        delivery::deliver(batches, left, |batch, within| {
+            let verdict = client.post(&batch.body, 1, within);
+            result = match &verdict {
+                Ok(_) => Ok(()),
+                Err(failure) => Err(failure.why.clone()),
+            };
+            verdict
+        });
+        result.map_err(|why| self.error(why))
+    }
+
+    fn error(&self, what: impl fmt::Display) -> NotifyError {
+        NotifyError::new(format!("webhook {}: {what}", self.endpoint.shown))
+    }
+}
+
+/// The methods block their thread, as notifiers may, and return in their time.
+///
+/// # Cancel safety
+///
+/// None of them waits in an `await`, so that none can be dropped half way.
+#[async_trait]
+impl Notifier for Webhook {
+    /// Builds the client, and says what is wrong with the options. Nothing is sent.
+    async fn prepare(&self) -> Result<(), NotifyError> {
+        self.client().map(drop)
+    }
+
+    /// Tells of the beginning, for at most 2 s.
+    async fn draining(&self, notice: &Notice) -> Result<(), NotifyError> {
+        let ends = Instant::now() + NEWS;
+        let left = || ends.saturating_duration_since(Instant::now()).min(notice.deadline.remaining());
+        self.tell(event::draining(&self.source, notice), left)
+    }
+
+    /// Offers the jobs, and [acknowledges](#who-has-taken-what) each as soon as the reply to its batch is known.
+    async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
+        let client = self.client()?;
+        let mut offer = Offer::new(hand_over);
+        let spare = SPARE.min(hand_over.deadline().remaining() / 10);
+        let left = || hand_over.deadline().remaining().saturating_sub(spare);
+        let events = hand_over.jobs().iter().enumerate().map(|(place, job)| {
+            event::incomplete(&self.source, &event::id(hand_over, place), job, hand_over.reason())
+        });
+        let batches = Batches::new(events, self.most_events, self.most_bytes);
+        delivery::deliver(batches, left, |batch, within| {
+            let verdict = client.post(&batch.body, batch.places.len(), within);
+            offer.settle(batch, &verdict);
+            verdict
+        });
+        offer.end().map_err(|missing| self.error(missing))
+    }
+
+    /// Tells of the end, for at most 2 s of what is unused of the grace.
+    async fn finished(&self, report: &Report) -> Result<(), NotifyError> {
+        let ends = Instant::now() + NEWS.min(report.unused);
+        let left = || ends.saturating_duration_since(Instant::now());
+        self.tell(event::finished(&self.source, report), left)
+    }
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook")
+            .field("url", &self.endpoint.shown)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What has become of the jobs so far.
+struct Offer<'a> {
+    hand_over: &'a HandOver,
+    acknowledged: usize,
+    last: String,
+}
+
+impl<'a> Offer<'a> {
+    fn new(hand_over: &'a HandOver) -> Self {
+        Offer { hand_over, acknowledged: 0, last: "no time was left".into() }
+    }
+
+    fn settle(&mut self, batch: &Batch, verdict: &Verdict) {
+        let jobs = batch.places.clone().map(|place| (place, self.hand_over.jobs()[place].key()));
+        match verdict {
+            Ok(reply) => {
+                let mut taken = 0;
+                for (_, key) in jobs.filter(|(place, _)| reply.names(&event::id(self.hand_over, *place))) {
+                    self.hand_over.acknowledge(key);
+                    taken += 1;
+                }
+                if taken < batch.places.len() {
+                    self.last = format!("a reply names {taken} of its {} events", batch.places.len());
+                }
+                self.acknowledged += taken;
+            }
+            Err(failure) => {
+                if failure.in_doubt {
+                    jobs.for_each(|(_, key)| self.hand_over.doubt(key));
+                }
+                self.last.clone_from(&failure.why);
+            }
+        }
+    }
+
+    fn end(self) -> Result<(), String> {
+        let jobs = self.hand_over.jobs().len();
+        match jobs - self.acknowledged {
+            0 => Ok(()),
+            missing => {
+                Err(format!("{missing} of {jobs} jobs not acknowledged, the last failure: {}", self.last))
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! One request: how it is made, and how far it came. What the result means is in [`verdict`](super::verdict) and
+//! [`reply`](super::reply).
+
+use std::{io::Cursor, time::Duration};
+
+use ureq::{
+    Agent, Proxy, RequestExt, SendBody,
+    http::{
+        HeaderMap, HeaderValue, Request, Uri,
+        header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
+    },
+};
+
+use super::{
+    endpoint::Endpoint,
+    reply,
+    verdict::{Again, Failure, Verdict},
+};
+use crate::event;
+
+/// How long a connection is kept for the next batch. Longer, and a middlebox may have forgotten it: a request on such
+/// a connection is lost without a word.
+const IDLE: Duration = Duration::from_secs(1);
+
+pub(super) struct Client {
+    agent: Agent,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Client {
+    pub(super) fn new(endpoint: &Endpoint, headers: &HeaderMap) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            // A reply, not an error.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .max_idle_age(IDLE)
+            .user_agent(concat!("sundown-notify/", env!("CARGO_PKG_VERSION")))
+            .proxy(if endpoint.is_loopback() { None } else { Proxy::try_from_env() });
+        let mut headers = headers.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(event::BATCH));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(authorization) = &endpoint.authorization {
+            headers.entry(AUTHORIZATION).or_insert_with(|| authorization.clone());
+        }
+        Client { agent: config.build().new_agent(), uri: endpoint.uri.clone(), headers }
+    }
+
+    /// Posts a batch of so many events, and reads the reply as far as necessary, all within this time.
+    pub(super) fn post(&self, body: &[u8], events: usize, within: Duration) -> Verdict {
+        // Through a reader that remembers how much of it has left.
+        let mut body = Cursor::new(body);
+        let length = body.get_ref().len() as u64;
+        let mut request = Request::post(&self.uri)
+            .body(SendBody::from_reader(&mut body))
+            .expect("the url was checked when the webhook was made");
+        *request.headers_mut() = self.headers.clone();
+        // Known beforehand: then it is not chunked, and a server can tell a request that was cut.
+        request.headers_mut().insert(CONTENT_LENGTH, length.into());
+        let response = request.with_agent(&self.agent).configure().timeout_global(Some(within)).run();
+        let sent = body.position() == length;
+        match response {
+            Err(error) => Err(Failure::of_error(&error, sent, within)),
+            Ok(response) if !response.status().is_success() => {
+                Err(Failure::of_status(response.status(), response.headers()))
+            }
+            Ok(response) => match response.headers().get(CONTENT_ENCODING) {
+                Some(encoding) if encoding != "identity" => Err(reply::unclear(
+                    format!("2xx, but its body is encoded as {encoding:?}, which was not asked for"),
+                    Again::Never,
+                )),
+                // Its reads end with the request's own time.
+                _ => reply::read(&mut response.into_body().into_reader(), events),
+            },
+        }
+    }
+}

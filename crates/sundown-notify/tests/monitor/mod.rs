@@ -1,0 +1,213 @@
+//! A monitor to test against: a server on the loopback interface, written by hand, that answers as a test tells it to,
+//! including in ways that no server should.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+/// One request as it came in.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    pub fn events(&self) -> Vec<Value> {
+        serde_json::from_slice(&self.body).expect("the body is an array of events")
+    }
+
+    pub fn ids(&self) -> Vec<String> {
+        self.events().iter().map(|event| text(&event["id"])).collect()
+    }
+
+    pub fn subjects(&self) -> Vec<String> {
+        self.events().iter().map(|event| text(&event["subject"])).collect()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
+    }
+
+    fn is_about_jobs(&self) -> bool {
+        self.events().iter().all(|event| event["type"] == "dev.sundown.job.incomplete.v1")
+    }
+}
+
+pub fn text(value: &Value) -> String {
+    value.as_str().expect("it is a text").to_owned()
+}
+
+/// How a request is answered.
+pub enum Answer {
+    /// With these bytes; then the next request is awaited.
+    Bytes(Vec<u8>),
+    /// With these bytes, and then nothing more.
+    Stall(Vec<u8>),
+    /// With these bytes, and then a reset.
+    Reset(Vec<u8>),
+    /// With these bytes, and then the end of the connection.
+    Cut(Vec<u8>),
+    /// With a body of so many bytes that begins like this. Whether it could be written goes to the log.
+    Flood(&'static str, usize),
+}
+
+/// A status, and no body.
+pub fn status(status: &str) -> Answer {
+    with_headers(status, "")
+}
+
+pub fn with_headers(status: &str, headers: &str) -> Answer {
+    Answer::Bytes(format!("HTTP/1.1 {status}\r\n{headers}Content-Length: 0\r\n\r\n").into_bytes())
+}
+
+/// 200 with this body.
+pub fn body(body: impl AsRef<str>) -> Answer {
+    let body = body.as_ref();
+    Answer::Bytes(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes())
+}
+
+/// What happened at the monitor.
+#[derive(Default)]
+struct Log {
+    jobs: Vec<Request>,
+    news: Vec<Request>,
+    floods: Vec<io::Result<()>>,
+}
+
+pub struct Monitor {
+    address: SocketAddr,
+    log: Arc<Mutex<Log>>,
+}
+
+impl Monitor {
+    /// Listens, and answers the requests about jobs with `answer`, which is told how many came before. Others are
+    /// answered with 204.
+    pub fn start(answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static) -> Self {
+        Monitor::serve(TcpListener::bind("127.0.0.1:0").unwrap(), answer)
+    }
+
+    pub fn serve(
+        listener: TcpListener,
+        answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let monitor = Monitor { address: listener.local_addr().unwrap(), log: Arc::default() };
+        let (log, answer) = (monitor.log.clone(), Arc::new(answer));
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (log, answer) = (log.clone(), answer.clone());
+                thread::spawn(move || drop(converse(stream, &log, &*answer)));
+            }
+        });
+        monitor
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/events", self.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The requests about jobs, in the order in which they came.
+    pub fn jobs(&self) -> Vec<Request> {
+        self.log().jobs.clone()
+    }
+
+    /// The others.
+    pub fn news(&self) -> Vec<Request> {
+        self.log().news.clone()
+    }
+
+    /// Whether each flood could be written to its end.
+    pub fn floods(&self) -> Vec<bool> {
+        self.log().floods.iter().map(Result::is_ok).collect()
+    }
+
+    fn log(&self) -> std::sync::MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn converse(
+    mut stream: TcpStream,
+    log: &Mutex<Log>,
+    answer: &(dyn Fn(usize, &Request) -> Answer + Send + Sync),
+) -> io::Result<()> {
+    // Nothing here waits for ever, whatever the client does.
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(20)))?;
+    while let Some(request) = receive(&mut stream)? {
+        let answer = if request.is_about_jobs() {
+            let before = {
+                let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+                log.jobs.push(request.clone());
+                log.jobs.len() - 1
+            };
+            answer(before, &request)
+        } else {
+            log.lock().unwrap_or_else(PoisonError::into_inner).news.push(request);
+            status("204 No Content")
+        };
+        match answer {
+            Answer::Bytes(bytes) => stream.write_all(&bytes)?,
+            Answer::Stall(bytes) => {
+                stream.write_all(&bytes)?;
+                // Until the client has had enough.
+                return stream.read_to_end(&mut Vec::new()).map(drop);
+            }
+            Answer::Reset(bytes) => {
+                stream.write_all(&bytes)?;
+                // Closing resets the connection instead of ending it.
+                return Ok(rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?);
+            }
+            Answer::Cut(bytes) => {
+                stream.write_all(&bytes)?;
+                return stream.shutdown(Shutdown::Both);
+            }
+            Answer::Flood(beginning, length) => {
+                let written = flood(&mut stream, beginning, length);
+                log.lock().unwrap_or_else(PoisonError::into_inner).floods.push(written);
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn flood(stream: &mut TcpStream, beginning: &str, length: usize) -> io::Result<()> {
+    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{beginning}")?;
+    let spaces = vec![b' '; 64 * 1024];
+    let mut left = length - beginning.len();
+    while left > 0 {
+        let some = left.min(spaces.len());
+        stream.write_all(&spaces[..some])?;
+        left -= some;
+    }
+    Ok(())
+}
+
+/// The next request, or `None` at the end of the connection.
+fn receive(stream: &mut TcpStream) -> io::Result<Option<Request>> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if stream.read(&mut byte)? == 0 {
+            return Ok(None);
+        }
+        head.push(byte[0]);
+    }
+    let mut request = Request { head: String::from_utf8_lossy(&head).into_owned(), body: Vec::new() };
+    let length = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    request.body.resize(length, 0);
+    stream.read_exact(&mut request.body)?;
+    Ok(Some(request))
+}

@@ -1,0 +1,172 @@
+//! A fixture's process, which cannot outlive its guard.
+
+use std::{
+    fmt::Debug,
+    io::{BufRead, BufReader, Read, Write},
+    process::{Command, Stdio},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+
+use crate::Ending;
+
+/// How long anything is waited for: far more than any fixture takes, far less than for ever.
+const BOUND: Duration = Duration::from_secs(15);
+
+/// One event of a fixture, with the time at which it was read.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// What the fixture printed.
+    pub text: String,
+    /// When it was read here.
+    pub at: Instant,
+}
+
+/// A running fixture. It is killed when this is dropped; a failing test then shows all that it had printed.
+pub struct Child {
+    process: std::process::Child,
+    pid: Pid,
+    lines: Receiver<Line>,
+    seen: Vec<Line>,
+    /// When the process has become a zombie. It is not reaped before, so that its id stays its own.
+    gone: Receiver<Instant>,
+    complaints: Arc<Mutex<String>>,
+}
+
+impl Child {
+    /// Starts a fixture with these arguments.
+    pub fn spawn(program: &str, arguments: &str) -> Self {
+        Self::spawn_with(program, arguments, &[])
+    }
+
+    /// Starts a fixture with these arguments, separated by spaces, and variables of the environment.
+    pub fn spawn_with(program: &str, arguments: &str, variables: &[(&str, &str)]) -> Self {
+        let mut process = Command::new(program)
+            .args(arguments.split_whitespace())
+            // A trace takes longer than most steps of a shutdown may.
+            .env("RUST_BACKTRACE", "0")
+            .envs(variables.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the fixture was built beside the test");
+        let pid = Pid::from_child(&process);
+        let stdout = process.stdout.take().expect("stdout is piped");
+        let mut stderr = process.stderr.take().expect("stderr is piped");
+
+        let (send_line, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for text in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = send_line.send(Line { text, at: Instant::now() });
+            }
+        });
+        let complaints = Arc::<Mutex<String>>::default();
+        let theirs = complaints.clone();
+        thread::spawn(move || {
+            let mut text = String::new();
+            let _ = stderr.read_to_string(&mut text);
+            *theirs.lock().unwrap_or_else(PoisonError::into_inner) = text;
+        });
+        let (send_gone, gone) = mpsc::channel();
+        thread::spawn(move || {
+            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+            let _ = send_gone.send(Instant::now());
+        });
+        Child { process, pid, lines, seen: Vec::new(), gone, complaints }
+    }
+
+    /// The same, once it has printed `ready`.
+    pub fn ready(program: &str, arguments: &str) -> Self {
+        let mut child = Self::spawn(program, arguments);
+        child.wait_for("ready");
+        child
+    }
+
+    /// Waits for a line that begins so, among those not waited for yet.
+    ///
+    /// # Panics
+    ///
+    /// When the fixture ends, or the bound is over, without it.
+    pub fn wait_for(&mut self, beginning: &str) -> Line {
+        let until = Instant::now() + BOUND;
+        loop {
+            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if line.text.starts_with(beginning) {
+                        return line;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => panic!("no line {beginning:?} within {BOUND:?}"),
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("the fixture ended without a line {beginning:?}")
+                }
+            }
+        }
+    }
+
+    /// Sends a signal. Returns the moment just before.
+    pub fn signal(&self, signal: Signal) -> Instant {
+        let at = Instant::now();
+        kill_process(self.pid, signal).expect("the child is not reaped yet");
+        at
+    }
+
+    /// Writes a line to the fixture's stdin. Returns the moment just before.
+    pub fn tell(&mut self, line: &str) -> Instant {
+        let at = Instant::now();
+        let stdin = self.process.stdin.as_mut().expect("stdin is piped");
+        writeln!(stdin, "{line}").expect("the fixture reads its stdin");
+        at
+    }
+
+    /// Whether it does not end by itself within this time.
+    pub fn stays_for(&self, time: Duration) -> bool {
+        self.gone.recv_timeout(time) == Err(RecvTimeoutError::Timeout)
+    }
+
+    /// Waits until the process is gone.
+    ///
+    /// # Panics
+    ///
+    /// When it is not gone within the bound.
+    pub fn end(mut self) -> Ending {
+        let at = match self.gone.recv_timeout(BOUND) {
+            Ok(at) => at,
+            Err(_) => panic!("the process is still there after {BOUND:?}"),
+        };
+        let status = self.process.wait().expect("it is our own child");
+        // The pipe is closed with the process: this ends.
+        let mut lines = std::mem::take(&mut self.seen);
+        lines.extend(self.lines.iter());
+        self.seen.clone_from(&lines);
+        Ending { status, at, lines }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if thread::panicking() {
+            self.seen.extend(self.lines.iter());
+            let complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+            eprintln!("---- the fixture printed:");
+            self.seen.iter().for_each(|line| eprintln!("{}", line.text));
+            eprintln!("---- and complained:\n{complaints}");
+        }
+    }
+}
+
+impl Debug for Child {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Child").field("pid", &self.pid).finish_non_exhaustive()
+    }
+}

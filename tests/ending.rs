@@ -1,0 +1,116 @@
+//! How a fixture ended, seen from outside.
+
+use std::{
+    os::unix::process::ExitStatusExt,
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
+
+use crate::{Line, Record};
+
+/// For the measuring itself: between our stamp and the signal's delivery, between the end and our noticing it.
+pub const ROOM: Duration = Duration::from_millis(150);
+
+/// When a process is gone at the latest, counted from the signal: the grace less the margin (promise 1). Below a
+/// grace of 3.6 s the margin shrinks with the other reserves.
+///
+/// # Panics
+///
+/// For such a grace: measure the promise where it is literal.
+pub fn promised(grace: Duration) -> Duration {
+    assert!(grace >= Duration::from_millis(3_600), "the reserves of {grace:?} are shrunk");
+    grace - (grace / 40).max(Duration::from_millis(250))
+}
+
+/// How a fixture ended, and all that it had printed.
+#[derive(Debug)]
+pub struct Ending {
+    /// How.
+    pub status: ExitStatus,
+    /// When.
+    pub at: Instant,
+    /// What it had printed.
+    pub lines: Vec<Line>,
+}
+
+impl Ending {
+    /// Its exit code.
+    ///
+    /// # Panics
+    ///
+    /// When a signal ended it.
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| panic!("ended by {}\n{}", self.status, self.text()))
+    }
+
+    /// The signal that ended it, if one did.
+    pub fn signal(&self) -> Option<i32> {
+        self.status.signal()
+    }
+
+    /// How long it took from this moment.
+    pub fn after(&self, moment: Instant) -> Duration {
+        self.at.saturating_duration_since(moment)
+    }
+
+    /// Asserts that it was gone within so much time (and [`ROOM`]) of this moment.
+    ///
+    /// # Panics
+    ///
+    /// When it was not.
+    pub fn assert_within(&self, time: Duration, moment: Instant) {
+        let took = self.after(moment);
+        assert!(took <= time + ROOM, "gone after {took:?} instead of {time:?}\n{}", self.text());
+    }
+
+    /// Whether a line begins so.
+    pub fn has(&self, beginning: &str) -> bool {
+        self.find(beginning).is_some()
+    }
+
+    /// The rest of the first line that begins so.
+    pub fn find(&self, beginning: &str) -> Option<&str> {
+        self.lines.iter().find_map(|line| line.text.strip_prefix(beginning))
+    }
+
+    /// Asserts that lines that begin so were printed in this order, whatever came between.
+    ///
+    /// # Panics
+    ///
+    /// When one is missing or comes too early.
+    pub fn assert_order(&self, beginnings: &[&str]) {
+        let mut lines = self.lines.iter();
+        for beginning in beginnings {
+            let found = lines.any(|line| line.text.starts_with(beginning));
+            assert!(found, "no {beginning:?} in its place of {beginnings:?}:\n{}", self.text());
+        }
+    }
+
+    /// The report that `main` printed.
+    ///
+    /// # Panics
+    ///
+    /// When it printed none.
+    pub fn report(&self) -> Record {
+        self.record("finished ")
+    }
+
+    /// The report as the witness, a notifier that is told, got it.
+    ///
+    /// # Panics
+    ///
+    /// When it got none.
+    pub fn told(&self) -> Record {
+        self.record("witness finished ")
+    }
+
+    fn record(&self, beginning: &str) -> Record {
+        let line = self.find(beginning);
+        Record::parse(line.unwrap_or_else(|| panic!("no line {beginning:?}\n{}", self.text())))
+    }
+
+    /// All lines, for a failure's message.
+    pub fn text(&self) -> String {
+        self.lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n")
+    }
+}

@@ -1,0 +1,82 @@
+//! A report as it travels: JSON, read as a monitoring service would.
+
+use serde_json::Value;
+
+/// A report that a fixture printed.
+#[derive(Clone, Debug)]
+pub struct Record(Value);
+
+impl Record {
+    pub(crate) fn parse(text: &str) -> Self {
+        Record(serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}")))
+    }
+
+    /// How a component's step ended: `done`, `late`, `not-called`, or `failed: …`, `panicked: …`.
+    pub fn component(&self, name: &str, step: &str) -> String {
+        outcome(&named(&self.0["components"], name)[step])
+    }
+
+    /// What a component had in flight at the claim: the number, if it counts.
+    pub fn in_flight(&self, name: &str) -> Option<u64> {
+        named(&self.0["components"], name)["stragglers"]["total"].as_u64()
+    }
+
+    /// How a notifier's step ended, in the same words.
+    pub fn notifier(&self, name: &str, step: &str) -> String {
+        outcome(&named(&self.0["notifiers"], name)[step])
+    }
+
+    /// How a release hook ended, in the same words.
+    pub fn hook(&self, name: &str) -> String {
+        outcome(&named(&self.0["release"], name)["outcome"])
+    }
+
+    /// The ids of the jobs of one fate: `handed_over`, `unacknowledged`, `in_doubt`. Sorted.
+    pub fn jobs(&self, fate: &str) -> Vec<String> {
+        let jobs = self.0["jobs"][fate].as_array().unwrap_or_else(|| panic!("no {fate} in {}", self.0));
+        let mut ids: Vec<_> = jobs.iter().map(|job| text(&job["id"])).collect();
+        ids.sort();
+        ids
+    }
+
+    /// How many jobs are in doubt that nobody could name.
+    pub fn unnamed_in_doubt(&self) -> u64 {
+        self.0["jobs"]["unnamed_in_doubt"].as_u64().expect("a count")
+    }
+
+    /// Why it began.
+    pub fn reason(&self) -> String {
+        text(&self.0["reason"])
+    }
+
+    /// What is worth knowing besides.
+    pub fn warnings(&self) -> Vec<String> {
+        self.0["warnings"].as_array().into_iter().flatten().map(text).collect()
+    }
+
+    /// The steps of the timeline, in the order in which they began.
+    pub fn steps(&self) -> Vec<String> {
+        self.0["steps"].as_array().into_iter().flatten().map(|step| text(&step["step"])).collect()
+    }
+}
+
+fn named<'a>(list: &'a Value, name: &str) -> &'a Value {
+    let found = list.as_array().into_iter().flatten().find(|entry| entry["name"] == name);
+    found.unwrap_or_else(|| panic!("nobody is called {name:?} in {list}"))
+}
+
+fn outcome(value: &Value) -> String {
+    match value {
+        Value::String(plain) => plain.clone(),
+        Value::Object(kind) => match kind.iter().next() {
+            Some((kind, Value::String(message))) => format!("{kind}: {message}"),
+            Some((kind, _)) => kind.clone(),
+            None => panic!("an outcome without a kind"),
+        },
+        _ => panic!("no outcome: {value}"),
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
+}

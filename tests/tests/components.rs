@@ -11,18 +11,10 @@ const GRACE: Duration = Duration::from_secs(4);
 
 /// What becomes of the good parts, whoever misbehaves beside them.
 const GOOD: [&[&str]; 4] = [
-    &[
-        "gate close",
-        "gate drained",
-        "gate claim",
-        "gate conclude",
-        "gate force",
-        "release",
-        "witness finished",
-    ],
+    &["gate close", "gate drained", "gate claim", "gate conclude", "gate force", "release", "finished"],
     &["jobs close", "jobs claim", "taker incomplete", "jobs conclude job-1 handed-over job-2 handed-over"],
     &["jobs conclude", "jobs force", "release", "finished"],
-    &["taker draining SIGTERM", "taker incomplete", "taker finished"],
+    &["taker draining SIGTERM", "taker incomplete", "jobs force", "taker finished", "finished"],
 ];
 
 fn terminate(arguments: &str) -> Ending {

@@ -11,16 +11,9 @@ const GRACE: Duration = Duration::from_secs(4);
 /// How long a process is watched that should stay.
 const LONG_ENOUGH: Duration = Duration::from_millis(700);
 
-/// What becomes of the parts in every case.
+/// What becomes of the parts in every case, be there time to drain or not.
 fn assert_all_done(ending: &Ending) {
-    ending.assert_order(&[
-        "gate close",
-        "gate drained",
-        "gate claim",
-        "gate conclude",
-        "gate force",
-        "release",
-    ]);
+    ending.assert_order(&["gate close", "gate claim", "gate conclude", "gate force", "release"]);
     ending.assert_order(&[
         "jobs close",
         "jobs claim",
@@ -29,7 +22,8 @@ fn assert_all_done(ending: &Ending) {
         "jobs force",
         "release",
     ]);
-    ending.assert_order(&["taker draining", "taker incomplete", "taker finished"]);
+    ending.assert_order(&["taker incomplete", "taker finished"]);
+    assert!(ending.has("taker draining"), "{}", ending.text());
     assert_eq!(ending.told().jobs("handed_over"), ["job-1", "job-2"]);
 }
 

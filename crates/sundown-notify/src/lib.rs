@@ -18,7 +18,8 @@
 //! #     for mut stream in monitor.incoming().flatten() {
 //! #         let (mut request, mut some) = (Vec::new(), [0; 4096]);
 //! #         while !request.ends_with(b"]") {
-//! #             request.extend_from_slice(&some[..stream.read(&mut some).unwrap()]);
+//! #             let length = stream.read(&mut some).unwrap();
+//! #             request.extend_from_slice(&some[..length]);
 //! #         }
 //! #         stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
 //! #     }

@@ -29,9 +29,11 @@ use self::{
 };
 use crate::event;
 
-/// How long the news of a beginning or an end is tried at most: enough for a slow reply and a few attempts, and not so
-/// long that a monitor which is down holds up an exit.
-const NEWS: Duration = Duration::from_secs(2);
+/// How long the news of the beginning is tried at most: a slow reply and a few attempts. The drain does not wait for it.
+const BEGINNING: Duration = Duration::from_secs(2);
+
+/// The same for the end. The exit does wait for it, and a monitor that is down must not keep it long.
+const END: Duration = Duration::from_millis(500);
 
 /// What is left of the time when the last attempt ends, so that we return in it: what has not returned in its time
 /// puts every job in doubt, even those that were never sent. At most a tenth of the time.
@@ -223,7 +225,7 @@ impl Notifier for Webhook {
 
     /// Tells of the beginning, for at most 2 s.
     async fn draining(&self, notice: &Notice) -> Result<(), NotifyError> {
-        let ends = Instant::now() + NEWS;
+        let ends = Instant::now() + BEGINNING;
         let left = || ends.saturating_duration_since(Instant::now()).min(notice.deadline.remaining());
         self.tell(event::draining(&self.source, notice), left)
     }
@@ -246,9 +248,9 @@ impl Notifier for Webhook {
         offer.end().map_err(|missing| self.error(missing))
     }
 
-    /// Tells of the end, for at most 2 s of what is unused of the grace.
+    /// Tells of the end, for at most 0.5 s of what is unused of the grace: the exit waits for it.
     async fn finished(&self, report: &Report) -> Result<(), NotifyError> {
-        let ends = Instant::now() + NEWS.min(report.unused);
+        let ends = Instant::now() + END.min(report.unused);
         let left = || ends.saturating_duration_since(Instant::now());
         self.tell(event::finished(&self.source, report), left)
     }

@@ -18,7 +18,7 @@ use crate::{
     BoxFuture, Claims, Deadline, Grace, HandOver, InFlight, Notice, Reason, Receipt, Runtime, Signal,
     errand::{Errands, Place, drive, observe},
     jobs::IncompleteJob,
-    latch::Latch,
+    latch::{Latch, Shared},
     ledger::{Ledger, Notes},
     machine::{Action, Machine, State},
     notifier::DynNotifier,
@@ -26,12 +26,15 @@ use crate::{
     shutdown::{Component, Hook, Hub},
 };
 
+/// How long a claim waits for a close under way, which should return at once.
+const CLOSE_PATIENCE: Duration = Duration::from_millis(50);
+
 /// What wakes the conductor.
 pub(crate) enum Event {
     Begin { now: Instant, reason: Reason, grace: Option<Duration> },
     Hurry(Instant),
     Signal(Instant, Signal),
-    InFlight(usize, InFlight),
+    InFlight(usize, Outcome, Option<InFlight>),
     Called(Call, Outcome),
 }
 
@@ -77,6 +80,8 @@ pub(crate) struct Cast {
     begun: Option<Instant>,
     components: Vec<Component>,
     deadlines: Vec<Option<Deadline>>,
+    /// Opened when `close` has come back: a claim that follows at once must not overtake it.
+    closed: Vec<Shared>,
     notes: Vec<Arc<Notes>>,
     reports: Vec<ComponentReport>,
     notifiers: Vec<NotifierReport>,
@@ -129,7 +134,12 @@ impl Conductor {
                 self.freeze(Reason::Signal(signal));
                 self.machine.handle_signal(now, signal);
             }
-            Event::InFlight(at, in_flight) => self.cast.reports[at].stragglers = Some(in_flight),
+            Event::InFlight(at, outcome, in_flight) => {
+                let report = &mut self.cast.reports[at];
+                report.in_flight = outcome;
+                report.stragglers = in_flight.or_else(|| Some(InFlight::unknown()));
+                self.hear_claimed(at);
+            }
             Event::Called(call, outcome) => self.hear_outcome(call, outcome),
         }
     }
@@ -156,7 +166,8 @@ impl Conductor {
             }
             Call::Claim(at) => {
                 self.cast.reports[at].claim = outcome;
-                (State::Claiming, at)
+                self.hear_claimed(at);
+                return;
             }
             Call::Conclude(at) => {
                 self.cast.reports[at].conclude = outcome;
@@ -178,6 +189,14 @@ impl Conductor {
         self.machine.handle_answer(now, step, who);
     }
 
+    /// A component has answered the claim when it has also said what it had in flight, if it was asked.
+    fn hear_claimed(&mut self, at: usize) {
+        let report = &self.cast.reports[at];
+        if report.claim != Outcome::Late && report.in_flight != Outcome::Late {
+            self.machine.handle_answer(Instant::now(), State::Claiming, at);
+        }
+    }
+
     /// The first beginning: no component joins any more, and everyone's reason is this one.
     fn freeze(&mut self, reason: Reason) {
         if !self.machine.is_running() {
@@ -188,6 +207,7 @@ impl Conductor {
         let cast = &mut self.cast;
         cast.id = Uuid::new_v4();
         cast.deadlines = components.iter().map(|_| None).collect();
+        cast.closed = components.iter().map(|_| Shared::default()).collect();
         cast.notes = components.iter().map(|_| Arc::default()).collect();
         cast.reports = components.iter().map(|component| blank(&component.name)).collect();
         cast.components = components;
@@ -242,6 +262,7 @@ impl Conductor {
         for at in 0..self.desks.len() {
             let (notifier, notice) = (self.desks[at].notifier.clone(), notice.clone());
             let call = async move { notifier.draining(&notice).await.map_err(describe) };
+            self.cast.notifiers[at].draining = Outcome::Late;
             self.notify(at, Call::Draining(at), self.hub.claimed.clone(), call);
         }
         self.step("drain");
@@ -268,7 +289,8 @@ impl Conductor {
         let latest = self.machine.latest_finish(at).unwrap_or(self.timeline().claim);
         let deadline = Deadline::new(self.runtime.clone(), self.timeline().begun, latest);
         self.cast.deadlines[at] = Some(deadline.clone());
-        let component = self.cast.components[at].drainable.clone();
+        let (component, is_closed) =
+            (self.cast.components[at].drainable.clone(), self.cast.closed[at].clone());
         let (runtime, cancel, tell) =
             (self.runtime.clone(), self.hub.claimed.clone(), self.tell(Call::Drained(at)));
         self.errands.run(&self.cast.components[at].name, move || {
@@ -276,6 +298,7 @@ impl Conductor {
                 component.close(&deadline);
                 Ok(())
             });
+            is_closed.set();
             match (closed, runtime.private()) {
                 (closed, _) if closed.is_failure() => tell(closed),
                 (_, Err(error)) => tell(Outcome::Failed(format!("no place to run: {error}"))),
@@ -301,6 +324,8 @@ impl Conductor {
             hub.claimed.wake();
             hub.stages.claimed.wake();
         });
+        // Half of what a claim may take.
+        let patience = CLOSE_PATIENCE.min(self.timeline().tail.hand_over / 8);
         for at in 0..self.cast.components.len() {
             let name = self.cast.components[at].name.clone();
             if !matches!(self.cast.reports[at].drained, Outcome::Done(_)) {
@@ -308,10 +333,13 @@ impl Conductor {
             }
             let unclosed = self.cast.deadlines[at].is_none();
             let (component, ended) = (self.cast.components[at].drainable.clone(), ended.clone());
+            let is_closed = self.cast.closed[at].clone();
             let claims = Claims::new(self.cast.ledger.clone(), name.as_str().into());
             self.call(&name, Call::Claim(at), move || {
                 if unclosed {
                     component.close(&ended);
+                } else {
+                    is_closed.wait_until(Some(Instant::now() + patience));
                 }
                 component.claim(&claims);
             });
@@ -323,12 +351,12 @@ impl Conductor {
         if report.drained == Outcome::NotCalled {
             report.drained = Outcome::Late;
         }
+        report.in_flight = Outcome::Late;
         report.stragglers = Some(InFlight::unknown());
         let (component, mailbox) = (self.cast.components[at].drainable.clone(), self.mailbox.clone());
         self.errands.run(&report.name, move || {
-            if let (_, Some(in_flight)) = observe(|| Ok(component.in_flight())) {
-                let _ = mailbox.send(Event::InFlight(at, in_flight));
-            }
+            let (outcome, in_flight) = observe(|| Ok(component.in_flight()));
+            let _ = mailbox.send(Event::InFlight(at, outcome, in_flight));
         });
     }
 
@@ -400,6 +428,8 @@ impl Conductor {
 
     fn release(&mut self) {
         self.step("release");
+        // Before the hooks are called: what still runs is no failure.
+        let so_far = Arc::new(self.report());
         for (at, hook) in std::mem::take(&mut self.hooks).into_iter().enumerate() {
             self.cast.hooks[at].outcome = Outcome::Late;
             let (runtime, cancel, tell) =
@@ -414,7 +444,6 @@ impl Conductor {
                 Err(error) => tell(Outcome::Failed(format!("no place to run: {error}"))),
             });
         }
-        let so_far = Arc::new(self.report());
         for at in 0..self.desks.len() {
             self.cast.notifiers[at].finished = Outcome::Late;
             let (notifier, report) = (self.desks[at].notifier.clone(), so_far.clone());
@@ -499,6 +528,12 @@ impl Conductor {
         for (report, notes) in components.iter_mut().zip(&self.cast.notes) {
             report.notes = notes.read();
         }
+        let mut jobs = self.cast.ledger.close();
+        for component in components.iter().filter(|component| component.claim.is_failure()) {
+            let listed = self.cast.ledger.of(&component.name).len();
+            let total = component.stragglers.as_ref().and_then(InFlight::total).unwrap_or(0);
+            jobs.unnamed_in_doubt += total.saturating_sub(listed) as u64;
+        }
         Report {
             shutdown: self.cast.id,
             reason: self.reason(),
@@ -507,7 +542,7 @@ impl Conductor {
             unused: timeline.exit.saturating_duration_since(now),
             steps: self.cast.steps.clone(),
             components,
-            jobs: self.cast.ledger.close(),
+            jobs,
             notifiers: self.cast.notifiers.clone(),
             release: self.cast.hooks.clone(),
             warnings: self.cast.warnings.clone(),
@@ -536,6 +571,7 @@ fn blank(name: &str) -> ComponentReport {
         name: name.to_owned(),
         drained: Outcome::NotCalled,
         stragglers: None,
+        in_flight: Outcome::NotCalled,
         claim: Outcome::Late,
         conclude: Outcome::NotCalled,
         force: Outcome::NotCalled,

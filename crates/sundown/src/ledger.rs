@@ -79,7 +79,7 @@ impl Ledger {
         report
     }
 
-    fn of(&self, component: &str) -> Vec<IncompleteJob> {
+    pub(crate) fn of(&self, component: &str) -> Vec<IncompleteJob> {
         self.books().jobs.iter().filter(|job| job.component() == component).cloned().collect()
     }
 
@@ -191,7 +191,8 @@ pub struct JobsReport {
     pub unacknowledged: Vec<JobLine>,
     /// Their commit or their hand-over had begun, and nobody can know how it ended.
     pub in_doubt: Vec<JobLine>,
-    /// Commits that were dropped unfinished before the shutdown began.
+    /// Commits that were dropped unfinished before the shutdown began, and what a component had in flight whose claim
+    /// panicked or hung before it could name it.
     pub unnamed_in_doubt: u64,
 }
 

@@ -16,6 +16,7 @@ use std::{
 
 use crate::{
     Signal,
+    grace::LONGEST,
     plan::{Plan, Reserves, Timeline},
 };
 
@@ -181,7 +182,7 @@ impl Machine {
 
     /// A shutdown is wanted within so much time, or the usual grace.
     pub(crate) fn handle_begin(&mut self, now: Instant, grace: Option<Duration>) {
-        let kill = now + grace.unwrap_or(self.grace);
+        let kill = now + grace.unwrap_or(self.grace).min(LONGEST);
         if self.is_running() {
             let tail = self.reserves.resolve(kill - now);
             self.timeline = Some(Timeline::new(now, kill, tail));

@@ -103,6 +103,8 @@ pub struct ComponentReport {
     pub drained: Outcome,
     /// What it still had in flight at the claim, if it had not drained.
     pub stragglers: Option<InFlight>,
+    /// `Drainable::in_flight`, which is asked for that.
+    pub in_flight: Outcome,
     /// `Drainable::claim`.
     pub claim: Outcome,
     /// `Drainable::conclude`.
@@ -135,7 +137,7 @@ impl Report {
         let failed = |outcome: &Outcome| outcome.is_failure();
         let components = self.components.iter().any(|c| {
             matches!(c.drained, Outcome::Failed(_) | Outcome::Panicked(_))
-                || [&c.claim, &c.conclude, &c.force].into_iter().any(failed)
+                || [&c.in_flight, &c.claim, &c.conclude, &c.force].into_iter().any(failed)
         });
         let notifiers = self.notifiers.iter().any(|n| failed(&n.incomplete));
         let jobs = self.jobs.unacknowledged.is_empty() && self.jobs.in_doubt.is_empty();
@@ -202,8 +204,13 @@ impl ComponentReport {
                 _ => writeln!(f)?,
             }
         }
-        for (step, outcome) in [("claim", &self.claim), ("conclude", &self.conclude), ("force", &self.force)]
-        {
+        let steps = [
+            ("in flight", &self.in_flight),
+            ("claim", &self.claim),
+            ("conclude", &self.conclude),
+            ("force", &self.force),
+        ];
+        for (step, outcome) in steps {
             if outcome.is_failure() {
                 writeln!(f, "    {step} {outcome}")?;
             }

@@ -4,34 +4,37 @@
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
 /// One request as it came in.
 #[derive(Clone, Debug)]
-pub struct Request {
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Request {
+    pub(crate) at: Instant,
+    /// The other end of the connection it came on.
+    pub(crate) peer: SocketAddr,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
-    pub fn events(&self) -> Vec<Value> {
+    pub(crate) fn events(&self) -> Vec<Value> {
         serde_json::from_slice(&self.body).expect("the body is an array of events")
     }
 
-    pub fn ids(&self) -> Vec<String> {
+    pub(crate) fn ids(&self) -> Vec<String> {
         self.events().iter().map(|event| text(&event["id"])).collect()
     }
 
-    pub fn subjects(&self) -> Vec<String> {
+    pub(crate) fn subjects(&self) -> Vec<String> {
         self.events().iter().map(|event| text(&event["subject"])).collect()
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
         lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
     }
@@ -41,12 +44,12 @@ impl Request {
     }
 }
 
-pub fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().expect("it is a text").to_owned()
 }
 
 /// How a request is answered.
-pub enum Answer {
+pub(crate) enum Answer {
     /// With these bytes; then the next request is awaited.
     Bytes(Vec<u8>),
     /// With these bytes, and then nothing more.
@@ -60,16 +63,16 @@ pub enum Answer {
 }
 
 /// A status, and no body.
-pub fn status(status: &str) -> Answer {
+pub(crate) fn status(status: &str) -> Answer {
     with_headers(status, "")
 }
 
-pub fn with_headers(status: &str, headers: &str) -> Answer {
+pub(crate) fn with_headers(status: &str, headers: &str) -> Answer {
     Answer::Bytes(format!("HTTP/1.1 {status}\r\n{headers}Content-Length: 0\r\n\r\n").into_bytes())
 }
 
 /// 200 with this body.
-pub fn body(body: impl AsRef<str>) -> Answer {
+pub(crate) fn body(body: impl AsRef<str>) -> Answer {
     let body = body.as_ref();
     Answer::Bytes(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes())
 }
@@ -82,64 +85,88 @@ struct Log {
     floods: Vec<io::Result<()>>,
 }
 
-pub struct Monitor {
+/// The log, and a bell that rings when it grows. The lock guards the log.
+#[derive(Default)]
+struct Book(Mutex<Log>, Condvar);
+
+impl Book {
+    fn open(&self) -> MutexGuard<'_, Log> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, line: impl FnOnce(&mut Log)) {
+        line(&mut self.open());
+        self.1.notify_all();
+    }
+}
+
+pub(crate) struct Monitor {
     address: SocketAddr,
-    log: Arc<Mutex<Log>>,
+    book: Arc<Book>,
 }
 
 impl Monitor {
     /// Listens, and answers the requests about jobs with `answer`, which is told how many came before. Others are
     /// answered with 204.
-    pub fn start(answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static) -> Self {
         Monitor::serve(TcpListener::bind("127.0.0.1:0").unwrap(), answer)
     }
 
-    pub fn serve(
+    pub(crate) fn serve(
         listener: TcpListener,
         answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        let monitor = Monitor { address: listener.local_addr().unwrap(), log: Arc::default() };
-        let (log, answer) = (monitor.log.clone(), Arc::new(answer));
+        let monitor = Monitor { address: listener.local_addr().unwrap(), book: Arc::default() };
+        let (book, answer) = (monitor.book.clone(), Arc::new(answer));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (log, answer) = (log.clone(), answer.clone());
-                thread::spawn(move || drop(converse(stream, &log, &*answer)));
+                let (book, answer) = (book.clone(), answer.clone());
+                thread::spawn(move || drop(converse(stream, &book, &*answer)));
             }
         });
         monitor
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/events", self.address)
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The requests about jobs, in the order in which they came.
-    pub fn jobs(&self) -> Vec<Request> {
-        self.log().jobs.clone()
+    pub(crate) fn jobs(&self) -> Vec<Request> {
+        self.book.open().jobs.clone()
     }
 
-    /// The others.
-    pub fn news(&self) -> Vec<Request> {
-        self.log().news.clone()
+    /// The same, when there are so many.
+    pub(crate) fn jobs_when(&self, count: usize) -> Vec<Request> {
+        self.wait(|log| log.jobs.len() >= count).jobs.clone()
     }
 
-    /// Whether each flood could be written to its end.
-    pub fn floods(&self) -> Vec<bool> {
-        self.log().floods.iter().map(Result::is_ok).collect()
+    /// The first so many of the others, when they have come.
+    pub(crate) fn news(&self, count: usize) -> Vec<Request> {
+        self.wait(|log| log.news.len() >= count).news.clone()
     }
 
-    fn log(&self) -> std::sync::MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether the flood could be written to its end, when that is known.
+    pub(crate) fn flood(&self) -> bool {
+        self.wait(|log| !log.floods.is_empty()).floods[0].is_ok()
+    }
+
+    fn wait(&self, until: impl Fn(&Log) -> bool) -> MutexGuard<'_, Log> {
+        let bound = Duration::from_secs(20);
+        let waited = self.book.1.wait_timeout_while(self.book.open(), bound, |log| !until(log));
+        let (log, result) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(!result.timed_out(), "nothing came to the monitor");
+        log
     }
 }
 
 fn converse(
     mut stream: TcpStream,
-    log: &Mutex<Log>,
+    book: &Book,
     answer: &(dyn Fn(usize, &Request) -> Answer + Send + Sync),
 ) -> io::Result<()> {
     // Nothing here waits for ever, whatever the client does.
@@ -147,14 +174,14 @@ fn converse(
     stream.set_write_timeout(Some(Duration::from_secs(20)))?;
     while let Some(request) = receive(&mut stream)? {
         let answer = if request.is_about_jobs() {
-            let before = {
-                let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut before = 0;
+            book.write(|log| {
+                before = log.jobs.len();
                 log.jobs.push(request.clone());
-                log.jobs.len() - 1
-            };
+            });
             answer(before, &request)
         } else {
-            log.lock().unwrap_or_else(PoisonError::into_inner).news.push(request);
+            book.write(|log| log.news.push(request));
             status("204 No Content")
         };
         match answer {
@@ -175,7 +202,7 @@ fn converse(
             }
             Answer::Flood(beginning, length) => {
                 let written = flood(&mut stream, beginning, length);
-                log.lock().unwrap_or_else(PoisonError::into_inner).floods.push(written);
+                book.write(|log| log.floods.push(written));
                 return Ok(());
             }
         }
@@ -205,7 +232,12 @@ fn receive(stream: &mut TcpStream) -> io::Result<Option<Request>> {
         }
         head.push(byte[0]);
     }
-    let mut request = Request { head: String::from_utf8_lossy(&head).into_owned(), body: Vec::new() };
+    let mut request = Request {
+        at: Instant::now(),
+        peer: stream.peer_addr()?,
+        head: String::from_utf8_lossy(&head).into_owned(),
+        body: Vec::new(),
+    };
     let length = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     request.body.resize(length, 0);
     stream.read_exact(&mut request.body)?;

@@ -8,10 +8,10 @@ use sundown_notify::Webhook;
 use sundown_tokio::Tokio;
 
 /// How long the hand-over may take in these tests.
-pub const SLICE: Duration = Duration::from_secs(2);
+pub(crate) const SLICE: Duration = Duration::from_secs(2);
 
 /// Goes down with these jobs in flight, which the webhook is to take over.
-pub async fn go_down<P: Serialize + Send + Sync + 'static>(
+pub(crate) async fn go_down<P: Serialize + Send + Sync + 'static>(
     webhook: Webhook,
     jobs: impl IntoIterator<Item = (&str, P)>,
 ) -> Report {
@@ -19,7 +19,7 @@ pub async fn go_down<P: Serialize + Send + Sync + 'static>(
 }
 
 /// The same, with so much time for the hand-over.
-pub async fn go_down_within<P: Serialize + Send + Sync + 'static>(
+pub(crate) async fn go_down_within<P: Serialize + Send + Sync + 'static>(
     slice: Duration,
     webhook: Webhook,
     in_flight: impl IntoIterator<Item = (&str, P)>,
@@ -44,13 +44,13 @@ fn ids(lines: &[JobLine]) -> Vec<String> {
 }
 
 /// Which jobs were handed over, are unacknowledged, and are in doubt.
-pub fn fates(report: &Report) -> [Vec<String>; 3] {
+pub(crate) fn fates(report: &Report) -> [Vec<String>; 3] {
     let JobsReport { handed_over, unacknowledged, in_doubt, .. } = &report.jobs;
     [ids(handed_over), ids(unacknowledged), ids(in_doubt)]
 }
 
 /// What the hand-over failed with.
-pub fn failure(report: &Report) -> &str {
+pub(crate) fn failure(report: &Report) -> &str {
     match &report.notifiers[0].incomplete {
         Outcome::Failed(why) => why,
         other => panic!("the hand-over {other}"),
@@ -58,6 +58,6 @@ pub fn failure(report: &Report) -> &str {
 }
 
 /// The jobs a, b, c, …
-pub fn letters(count: usize) -> Vec<(&'static str, u32)> {
+pub(crate) fn letters(count: usize) -> Vec<(&'static str, u32)> {
     ["a", "b", "c", "d", "e", "f"].into_iter().zip(0..).take(count).collect()
 }

@@ -409,7 +409,9 @@ impl Drainable for Server {
             serving.traffic.quiet(duck, deadline, &serving.runtime).await;
         }
         shared.gate.close();
-        if let Some((_, jobs)) = &shared.config().jobs {
+        // Not under the lock: closing wakes who waits for it.
+        let jobs = shared.config().jobs.clone();
+        if let Some((_, jobs)) = jobs {
             jobs.close();
         }
         shared.advance(Phase::Closing);

@@ -58,7 +58,10 @@ impl Traffic {
         let began = runtime.now();
         loop {
             let half = began + deadline.at().saturating_duration_since(began) / 2;
-            let until = (self.last().max(began) + duck.quiet).min(began + duck.cap).min(half);
+            // A time too far to be told is never reached.
+            let quiet = self.last().max(began).checked_add(duck.quiet);
+            let cap = began.checked_add(duck.cap);
+            let until = [quiet, cap].into_iter().flatten().fold(half, Instant::min);
             if until <= runtime.now() {
                 return;
             }

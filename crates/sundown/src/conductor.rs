@@ -159,6 +159,7 @@ impl Conductor {
             Call::Incomplete(at) => {
                 self.cast.notifiers[at].incomplete = outcome;
                 if !self.desks[at].takes_over {
+                    self.hear_told(at);
                     return;
                 }
                 self.cast.hand_over_ended = true;
@@ -183,7 +184,8 @@ impl Conductor {
             }
             Call::Finished(at) => {
                 self.cast.notifiers[at].finished = outcome;
-                (State::Releasing, self.cast.hooks.len() + at)
+                self.hear_told(at);
+                return;
             }
         };
         self.machine.handle_answer(now, step, who);
@@ -194,6 +196,16 @@ impl Conductor {
         let report = &self.cast.reports[at];
         if report.claim != Outcome::Late && report.in_flight != Outcome::Late {
             self.machine.handle_answer(Instant::now(), State::Claiming, at);
+        }
+    }
+
+    /// A notifier has been told the end when it is also done with what it was told before: the hand-over waits for the
+    /// one that takes over, and for no other.
+    fn hear_told(&mut self, at: usize) {
+        let report = &self.cast.notifiers[at];
+        let busy = !self.desks[at].takes_over && report.incomplete == Outcome::Late;
+        if !busy && !matches!(report.finished, Outcome::NotCalled | Outcome::Late) {
+            self.machine.handle_answer(Instant::now(), State::Releasing, self.cast.hooks.len() + at);
         }
     }
 
@@ -428,8 +440,7 @@ impl Conductor {
 
     fn release(&mut self) {
         self.step("release");
-        // Before the hooks are called: what still runs is no failure.
-        let so_far = Arc::new(self.report());
+        let so_far = Arc::new(self.report_so_far());
         for (at, hook) in std::mem::take(&mut self.hooks).into_iter().enumerate() {
             self.cast.hooks[at].outcome = Outcome::Late;
             let (runtime, cancel, tell) =
@@ -519,6 +530,17 @@ impl Conductor {
     fn step(&mut self, step: &'static str) {
         let at = self.cast.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
         self.cast.steps.push(StepReport { step, at });
+    }
+
+    /// The report before the hooks are called and the notifiers told: what may still end well is no failure yet.
+    fn report_so_far(&self) -> Report {
+        let mut report = self.report();
+        for (notifier, desk) in report.notifiers.iter_mut().zip(&self.desks) {
+            if !desk.takes_over && notifier.incomplete == Outcome::Late {
+                notifier.incomplete = Outcome::Pending;
+            }
+        }
+        report
     }
 
     fn report(&self) -> Report {

@@ -46,7 +46,9 @@ impl Errands {
         let slot: Arc<Mutex<Option<Errand>>> = Arc::new(Mutex::new(Some(Box::new(errand))));
         let take = |slot: &Mutex<Option<Errand>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let theirs = slot.clone();
-        let started = thread::Builder::new().name(format!("sundown-{name}")).spawn(move || {
+        // A thread's name has no zero byte; a component's may.
+        let name = format!("sundown-{}", name.replace('\0', "?"));
+        let started = thread::Builder::new().name(name).spawn(move || {
             if let Some(errand) = take(&theirs) {
                 errand();
             }

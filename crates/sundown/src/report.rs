@@ -64,6 +64,8 @@ pub struct CallReport {
 pub enum Outcome {
     /// It was not called: there was no need, or no time.
     NotCalled,
+    /// It had been called, and may still end well: it is not over when this is written.
+    Pending,
     /// It ended in time, after so long.
     Done(Duration),
     /// It returned an error.
@@ -85,6 +87,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Outcome::NotCalled => f.write_str("not called"),
+            Outcome::Pending => f.write_str("still under way"),
             Outcome::Done(took) => write!(f, "done after {}", Short(*took)),
             Outcome::Failed(error) => write!(f, "failed: {error}"),
             Outcome::Panicked(message) => write!(f, "panicked: {message}"),

@@ -19,6 +19,7 @@ use crate::{
     Reserve, Runtime, Watch,
     conductor::{Cast, Conductor, Desk, Event},
     errand::{Errands, Place},
+    grace::LONGEST,
     latch::{Shared, Waiting},
     machine::Machine,
     notifier::DynNotifier,
@@ -213,6 +214,10 @@ impl Builder {
             })?;
         }
         let (mailbox, events) = mpsc::channel();
+        let go = start_thread(self.owns_process)?;
+        if let Some(ownership) = ownership {
+            ownership.listen(mailbox.clone()).map_err(StartError::Signals)?;
+        }
         let conductor = Conductor {
             machine: Machine::new(grace.length(), self.reserves, self.hooks.len() + desks.len()),
             hub: hub.clone(),
@@ -226,19 +231,7 @@ impl Builder {
             grace,
             cast: Cast::default(),
         };
-        let owns_process = self.owns_process;
-        thread::Builder::new()
-            .name("sundown".into())
-            .spawn(move || {
-                if catch_unwind(AssertUnwindSafe(|| conductor.run())).is_err() && owns_process {
-                    // A defect of this crate. Better gone than deaf to the platform.
-                    signal_hook::low_level::exit(101);
-                }
-            })
-            .map_err(StartError::Thread)?;
-        if let Some(ownership) = ownership {
-            ownership.listen(mailbox.clone()).map_err(StartError::Signals)?;
-        }
+        go.send(conductor).map_err(|_| StartError::Thread(io::Error::other("the conductor's thread is gone")))?;
         Ok(Shutdown { handle: Handle { hub, mailbox, runtime: self.runtime } })
     }
 }
@@ -251,6 +244,20 @@ impl fmt::Debug for Builder {
             .field("components", &names)
             .finish_non_exhaustive()
     }
+}
+
+/// Starts the conductor's thread, which waits for its conductor: whatever fails before it is sent ends the thread.
+fn start_thread(owns_process: bool) -> Result<Sender<Conductor>, StartError> {
+    let (go, conductor) = mpsc::channel::<Conductor>();
+    let run = move || {
+        let Ok(conductor) = conductor.recv() else { return };
+        if catch_unwind(AssertUnwindSafe(|| conductor.run())).is_err() && owns_process {
+            // A defect of this crate. Better gone than deaf to the platform.
+            signal_hook::low_level::exit(101);
+        }
+    };
+    thread::Builder::new().name("sundown".into()).spawn(run).map_err(StartError::Thread)?;
+    Ok(go)
 }
 
 /// Gives each notifier its place, and has it prepare there.
@@ -410,10 +417,10 @@ impl Handle {
         self.send_begin(reason.into(), None);
     }
 
-    /// Begins the shutdown so that it ends within this time, counted from now. A shutdown under way is only ever
-    /// tightened.
+    /// Begins the shutdown so that it ends within this time, counted from now; a year at most. A shutdown under way is
+    /// only ever tightened. With no time at all every step is still begun, and none is waited for.
     pub fn begin_within(&self, reason: impl Into<Reason>, grace: Duration) {
-        self.send_begin(reason.into(), Some(grace));
+        self.send_begin(reason.into(), Some(grace.min(LONGEST)));
     }
 
     fn send_begin(&self, reason: Reason, grace: Option<Duration>) {

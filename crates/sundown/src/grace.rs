@@ -59,7 +59,7 @@ const PLATFORMS: &[(Marker, &str, u64)] = &[
 const FALLBACK: Duration = Duration::from_secs(10);
 
 /// Longer is a mistake of units, and would overflow what can be added to an instant.
-pub(crate) pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 enum Marker {
     Variable(&'static str),

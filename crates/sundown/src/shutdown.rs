@@ -231,7 +231,8 @@ impl Builder {
             grace,
             cast: Cast::default(),
         };
-        go.send(conductor).map_err(|_| StartError::Thread(io::Error::other("the conductor's thread is gone")))?;
+        go.send(conductor)
+            .map_err(|_| StartError::Thread(io::Error::other("the conductor's thread is gone")))?;
         Ok(Shutdown { handle: Handle { hub, mailbox, runtime: self.runtime } })
     }
 }

@@ -4,11 +4,8 @@ use std::{
     fmt::Debug,
     io::{BufRead, BufReader, Read, Write},
     process::{Command, Stdio},
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{self, Receiver, RecvTimeoutError},
-    },
-    thread,
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -36,7 +33,8 @@ pub struct Child {
     seen: Vec<Line>,
     /// When the process has become a zombie. It is not reaped before, so that its id stays its own.
     gone: Receiver<Instant>,
-    complaints: Arc<Mutex<String>>,
+    /// Reads stderr to its end.
+    complaints: Option<JoinHandle<String>>,
 }
 
 impl Child {
@@ -67,13 +65,11 @@ impl Child {
                 let _ = send_line.send(Line { text, at: Instant::now() });
             }
         });
-        let complaints = Arc::<Mutex<String>>::default();
-        let theirs = complaints.clone();
-        thread::spawn(move || {
-            let mut text = String::new();
-            let _ = stderr.read_to_string(&mut text);
-            *theirs.lock().unwrap_or_else(PoisonError::into_inner) = text;
-        });
+        let complaints = Some(thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = stderr.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        }));
         let (send_gone, gone) = mpsc::channel();
         thread::spawn(move || {
             let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
@@ -147,7 +143,12 @@ impl Child {
         let mut lines = std::mem::take(&mut self.seen);
         lines.extend(self.lines.iter());
         self.seen.clone_from(&lines);
-        Ending { status, at, lines }
+        Ending { status, at, lines, complaints: self.complaints() }
+    }
+
+    /// All that came on stderr. The process is gone: its pipe has an end.
+    fn complaints(&mut self) -> String {
+        self.complaints.take().and_then(|reader| reader.join().ok()).unwrap_or_default()
     }
 }
 
@@ -157,7 +158,7 @@ impl Drop for Child {
         let _ = self.process.wait();
         if thread::panicking() {
             self.seen.extend(self.lines.iter());
-            let complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+            let complaints = self.complaints();
             eprintln!("---- the fixture printed:");
             self.seen.iter().for_each(|line| eprintln!("{}", line.text));
             eprintln!("---- and complained:\n{complaints}");

@@ -31,16 +31,18 @@ pub struct Ending {
     pub at: Instant,
     /// What it had printed.
     pub lines: Vec<Line>,
+    /// What came on its stderr.
+    pub complaints: String,
 }
 
 impl Ending {
-    /// Its exit code.
+    /// Asserts that it exited with this code.
     ///
     /// # Panics
     ///
-    /// When a signal ended it.
-    pub fn code(&self) -> i32 {
-        self.status.code().unwrap_or_else(|| panic!("ended by {}\n{}", self.status, self.text()))
+    /// When it did not.
+    pub fn assert_code(&self, code: i32) {
+        assert_eq!(self.status.code(), Some(code), "{}\n{}", self.status, self.text());
     }
 
     /// The signal that ended it, if one did.
@@ -109,8 +111,9 @@ impl Ending {
         Record::parse(line.unwrap_or_else(|| panic!("no line {beginning:?}\n{}", self.text())))
     }
 
-    /// All lines, for a failure's message.
+    /// All that it printed, for a failure's message.
     pub fn text(&self) -> String {
-        self.lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n")
+        let lines = self.lines.iter().map(|line| line.text.as_str());
+        lines.chain(["---- stderr:", &self.complaints]).collect::<Vec<_>>().join("\n")
     }
 }

@@ -36,7 +36,7 @@ fn run(cases: &[Case]) {
         let ending = terminate(&format!("--component {name}"));
         let report = ending.report();
         assert_eq!(report.component(name, step), outcome);
-        assert_eq!(ending.code(), code);
+        ending.assert_code(code);
         // Its own job is handed over too, unless it did not come to name it.
         let named = !name.ends_with("-in-claim");
         let mut handed_over = vec!["job-1", "job-2"];
@@ -119,7 +119,7 @@ fn all_misdeeds_at_once_cost_no_more_than_one() {
     // Time for `main` to print the report in: a quarter of the release reserve.
     let ending = terminate(&format!("--release 1 {}", all.join(" ")));
     let report = ending.report();
-    assert_eq!(ending.code(), 1);
+    ending.assert_code(1);
     for (name, step, outcome) in [
         ("never-drains", "drained", "late"),
         ("panics-in-close", "drained", "panicked: on purpose in close"),

@@ -39,7 +39,7 @@ fn a_main_that_cannot_end_is_ended() {
         ending.assert_within(promised(GRACE), signalled);
         assert_all_done(&ending);
         assert_eq!(ending.report().reason(), "SIGTERM");
-        assert_eq!(ending.code(), 0, "the report is clean");
+        ending.assert_code(0); // the report is clean
     });
 }
 
@@ -50,7 +50,7 @@ fn a_main_that_cannot_end_is_ended_with_the_code_of_the_report() {
         let signalled = child.signal(Signal::TERM);
         let ending = child.end();
         ending.assert_within(promised(GRACE), signalled);
-        assert_eq!(ending.code(), 1);
+        ending.assert_code(1);
     });
 }
 
@@ -77,7 +77,7 @@ fn a_main_that_returns_early_ends_as_if_in_a_hurry_and_cuts_nothing_short() {
     let ending = child.end();
     assert_all_done(&ending);
     assert_eq!(ending.told().reason(), "the shutdown's owner was dropped");
-    assert_eq!(ending.code(), 0, "what main returned");
+    ending.assert_code(0); // what main returned
     // Nobody waits for the drain, which would take 2.2 s.
     ending.assert_within(Duration::from_secs(1), began);
 }
@@ -90,7 +90,7 @@ fn a_main_that_panics_cuts_nothing_short() {
         let ending = child.end();
         assert_all_done(&ending);
         assert_eq!(ending.told().reason(), "the shutdown's owner was dropped");
-        assert_eq!(ending.code(), 101, "what a panic of main ends with");
+        ending.assert_code(101); // what a panic of main ends with
         ending.assert_within(Duration::from_secs(1), began);
     });
 }
@@ -107,7 +107,7 @@ fn a_release_hook_that_never_ends_is_named_and_left() {
         assert_all_done(&ending);
         assert_eq!(ending.report().hook("culprit"), *outcome);
         assert_eq!(ending.report().hook("good"), "done");
-        assert_eq!(ending.code(), 1);
+        ending.assert_code(1);
     });
 }
 
@@ -121,7 +121,7 @@ fn a_blocked_runtime_hears_the_signal_at_once_and_loses_nothing() {
         let ending = child.end();
         ending.assert_within(promised(GRACE), signalled);
         assert_all_done(&ending);
-        assert_eq!(ending.code(), 0);
+        ending.assert_code(0);
     });
 }
 

@@ -64,7 +64,7 @@ fn a_notifier_that_cannot_prepare_is_a_start_error_that_names_it() {
             "{}",
             ending.text()
         );
-        assert_eq!(ending.code(), 2, "what main chose");
+        ending.assert_code(2); // what main chose
     });
 }
 
@@ -77,7 +77,7 @@ fn one_that_takes_over_and_misbehaves_while_draining_still_takes_over() {
         assert_eq!(report.notifier("take-over", "incomplete"), "done");
         assert_eq!(report.notifier("take-over", "finished"), "done");
         assert_eq!(report.jobs("handed_over"), JOBS);
-        assert_eq!(ending.code(), 0, "a notice is best effort");
+        ending.assert_code(0); // a notice is best effort
     });
 }
 
@@ -94,7 +94,7 @@ fn jobs_that_nobody_took_in_time_are_not_called_handed_over() {
         let (in_doubt, unacknowledged): (&[_], &[_]) = if hung { (&JOBS, &NONE) } else { (&NONE, &JOBS) };
         assert_eq!(report.jobs("in_doubt"), in_doubt, "nobody can know how far it came");
         assert_eq!(report.jobs("unacknowledged"), unacknowledged);
-        assert_eq!(ending.code(), 1);
+        ending.assert_code(1);
     });
 }
 
@@ -106,7 +106,7 @@ fn what_was_acknowledged_before_a_notifier_misbehaved_counts() {
         assert_eq!(report.notifier("take-over", "incomplete"), outcome(how, "acknowledged"));
         assert_eq!(report.jobs("handed_over"), JOBS);
         assert!(ending.has("jobs conclude job-1 handed-over job-2 handed-over"));
-        assert_eq!(ending.code(), 1);
+        ending.assert_code(1);
     });
 }
 
@@ -120,7 +120,7 @@ fn one_that_misbehaves_when_told_the_end_costs_nothing_but_that() {
         assert_eq!(report.notifier("told-2", "finished"), outcome(how, "finished"));
         assert_eq!(report.notifier("told-1", "finished"), "done");
         assert_eq!(report.jobs("handed_over"), JOBS);
-        assert_eq!(ending.code(), 0, "telling the end is best effort");
+        ending.assert_code(0); // telling the end is best effort
     });
 }
 
@@ -153,7 +153,20 @@ fn where_nobody_takes_over_the_jobs_are_unacknowledged_and_the_report_warns() {
     assert_eq!(report.jobs("handed_over"), NONE);
     assert_eq!(report.warnings(), ["nobody was named to take over unfinished jobs"]);
     assert!(ending.has("jobs conclude job-1 unacknowledged job-2 unacknowledged"));
-    assert_eq!(ending.code(), 1);
+    ending.assert_code(1);
+}
+
+#[test]
+fn one_that_is_told_has_the_time_that_is_left_to_be_told_in() {
+    let ending = terminate("--told dawdles-in-incomplete");
+    assert_eq!(ending.report().notifier("told-2", "incomplete"), "done");
+    assert_eq!(ending.report().notifier("told-2", "finished"), "done");
+    assert_eq!(
+        ending.told().notifier("told-2", "incomplete"),
+        "pending",
+        "it was neither late nor done then"
+    );
+    ending.assert_code(0);
 }
 
 /// What a monitoring service is told must not be worse than what happened.
@@ -162,6 +175,6 @@ fn the_report_that_notifiers_are_told_accuses_nobody_who_may_still_do_well() {
     let told = terminate("").told();
     assert_eq!(told.hook("good"), "not-called");
     assert_eq!(told.component("jobs", "force"), "done");
-    assert_eq!(told.notifier("told-1", "incomplete"), "done");
+    assert_eq!(told.notifier("take-over", "incomplete"), "done");
     assert_eq!(told.jobs("handed_over"), JOBS);
 }

@@ -17,7 +17,7 @@ fn assert_prompt(what: &str, bound: Duration, run: impl Fn() -> Duration) {
 
 fn gone_after(child: Child, event: Instant) -> Duration {
     let ending = child.end();
-    assert_eq!(ending.code(), 0, "{}", ending.text());
+    ending.assert_code(0);
     assert!(ending.has("release") && ending.has("finished"), "no step was left out: {}", ending.text());
     ending.after(event)
 }

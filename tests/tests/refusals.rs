@@ -12,7 +12,7 @@ const SECOND_TRY: &str = env!("CARGO_BIN_EXE_second_try");
 
 /// What `start` says, inside a runtime.
 fn refusal(set_up: impl FnOnce(Builder) -> Builder) -> String {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("the system has resources");
     let builder = Shutdown::embedded(Tokio::of(runtime.handle().clone())).grace(Duration::from_secs(10));
     let error = set_up(builder).start().expect_err("it cannot work").to_string();
     assert!(!error.contains('\n'), "one line: {error:?}");
@@ -125,7 +125,7 @@ fn a_second_shutdown_of_one_process_is_refused_and_the_first_one_stands() {
     child.signal(Signal::TERM);
     let ending = child.end();
     assert_eq!(ending.report().reason(), "SIGTERM");
-    assert_eq!(ending.code(), 0);
+    ending.assert_code(0);
 }
 
 const MISTAKES: [&str; 4] = ["cycle", "reserves", "notifier", "grace"];
@@ -157,6 +157,6 @@ fn a_start_that_failed_can_be_corrected_and_tried_again() {
         let ending = child.end();
         assert_eq!(ending.report().reason(), "SIGTERM");
         assert_eq!(ending.report().component("gate", "drained"), "done");
-        assert_eq!(ending.code(), 0);
+        ending.assert_code(0);
     });
 }

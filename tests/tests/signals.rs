@@ -29,7 +29,7 @@ fn each_of_the_three_signals_begins_and_is_the_reason() {
         assert!(ending.after(signalled) >= DRAIN, "it drained: {:?}", ending.after(signalled));
         assert_eq!(ending.report().reason(), name);
         assert_eq!(ending.report().jobs("handed_over"), JOBS);
-        assert_eq!(ending.code(), 0);
+        ending.assert_code(0);
     });
 }
 
@@ -47,7 +47,7 @@ fn a_second_term_changes_nothing() {
     // And the deadline was not moved away.
     ending.assert_within(DRAIN + Duration::from_millis(300), signalled);
     assert_eq!(ending.report().jobs("handed_over"), JOBS);
-    assert_eq!(ending.code(), 0);
+    ending.assert_code(0);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_second_interrupt_goes_straight_to_the_claim_and_hands_over() {
         ]);
         assert_eq!(ending.report().jobs("handed_over"), JOBS);
         assert_eq!(ending.report().reason(), reason);
-        assert_eq!(ending.code(), 0);
+        ending.assert_code(0);
     });
 }
 
@@ -93,7 +93,7 @@ fn a_third_interrupt_exits_at_once() {
     let insisted = child.signal(Signal::INT);
     let ending = child.end();
     ending.assert_within(Duration::ZERO, insisted);
-    assert_eq!(ending.code(), 128 + 2);
+    ending.assert_code(128 + 2);
     assert!(!ending.has("jobs conclude"), "nothing is done any more");
 }
 
@@ -115,7 +115,7 @@ fn an_interrupt_that_is_delivered_twice_counts_once() {
         let ending = child.end();
         ending.assert_within(Duration::from_millis(250), third);
         assert_eq!(ending.report().jobs("handed_over"), JOBS);
-        assert_eq!(ending.code(), 0);
+        ending.assert_code(0);
         return;
     }
     panic!("too slow to deliver a signal twice within {REPEAT:?}");
@@ -128,7 +128,7 @@ fn a_shutdown_to_which_nothing_was_added_leaves_at_once() {
     let ending = child.end();
     ending.assert_within(Duration::from_millis(100), signalled);
     assert_eq!(ending.report().reason(), "SIGTERM");
-    assert_eq!(ending.code(), 0);
+    ending.assert_code(0);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_component_that_comes_too_late_is_refused_by_name_and_changes_nothing() {
         ending.text()
     );
     assert_eq!(ending.report().jobs("handed_over"), JOBS);
-    assert_eq!(ending.code(), 0);
+    ending.assert_code(0);
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn a_signal_tightens_the_deadline_of_a_shutdown_under_way() {
     assert!(ending.after(signalled) >= DRAIN, "what the signal gives is used: {:?}", ending.after(signalled));
     assert_eq!(ending.report().reason(), "requested: deploy", "the first reason stands");
     assert_eq!(ending.report().jobs("handed_over"), JOBS);
-    assert_eq!(ending.code(), 0);
+    ending.assert_code(0);
 }
 
 #[test]
@@ -180,5 +180,5 @@ fn a_deadline_beyond_all_time_is_as_good_as_none() {
     let ending = child.end();
     ending.assert_within(promised(GRACE), signalled);
     assert_eq!(ending.report().jobs("handed_over"), JOBS);
-    assert_eq!(ending.code(), 0);
+    ending.assert_code(0);
 }

@@ -19,7 +19,6 @@ use crate::{
     Reserve, Runtime, Watch,
     conductor::{Cast, Conductor, Desk, Event},
     errand::{Errands, Place},
-    grace::LONGEST,
     latch::{Shared, Waiting},
     machine::Machine,
     notifier::DynNotifier,
@@ -421,7 +420,7 @@ impl Handle {
     /// Begins the shutdown so that it ends within this time, counted from now; a year at most. A shutdown under way is
     /// only ever tightened. With no time at all every step is still begun, and none is waited for.
     pub fn begin_within(&self, reason: impl Into<Reason>, grace: Duration) {
-        self.send_begin(reason.into(), Some(grace.min(LONGEST)));
+        self.send_begin(reason.into(), Some(grace));
     }
 
     fn send_begin(&self, reason: Reason, grace: Option<Duration>) {

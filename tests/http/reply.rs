@@ -1,0 +1,202 @@
+//! One answer, taken apart to the byte (RFC 9112).
+
+/// How the end of a body is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body, by the request's method or the status.
+    Bodyless,
+    /// By its length.
+    Length(usize),
+    /// By its last chunk.
+    Chunked,
+    /// By the end of the connection.
+    ToTheEnd,
+}
+
+/// One answer.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The interim answers before it.
+    pub interim: Vec<u16>,
+    /// Its status.
+    pub status: u16,
+    /// Its fields, in lower case and in their order.
+    pub fields: Vec<(String, String)>,
+    /// How its end is known.
+    pub framing: Framing,
+    /// What came of its body.
+    pub body: Vec<u8>,
+    /// Whether that is all of it.
+    pub is_whole: bool,
+}
+
+impl Reply {
+    /// Reads an answer to this method off the front of the bytes, as much of it as there is, and says how long it is.
+    /// `None` if even its head is cut. `is_end`: a clean end follows the bytes.
+    ///
+    /// # Panics
+    ///
+    /// When that is no HTTP.
+    pub fn parse(bytes: &[u8], method: &str, is_end: bool) -> Option<(Self, usize)> {
+        let mut interim = Vec::new();
+        let mut at = 0;
+        let (status, fields) = loop {
+            let length = find(&bytes[at..], b"\r\n\r\n")? + 4;
+            let (status, fields) = head(&bytes[at..at + length]);
+            at += length;
+            if !(100..200).contains(&status) || status == 101 {
+                break (status, fields);
+            }
+            interim.push(status);
+        };
+        let mut reply =
+            Reply { interim, status, fields, framing: Framing::Bodyless, body: Vec::new(), is_whole: true };
+        reply.framing = reply.framing(method);
+        at += reply.read_body(&bytes[at..], is_end);
+        Some((reply, at))
+    }
+
+    fn framing(&self, method: &str) -> Framing {
+        let tunnel = method == "CONNECT" && (200..300).contains(&self.status);
+        if method == "HEAD" || tunnel || matches!(self.status, 101 | 204 | 304) {
+            return Framing::Bodyless;
+        }
+        match (self.field("transfer-encoding"), self.field("content-length")) {
+            (Some("chunked"), None) => Framing::Chunked,
+            (None, Some(length)) => Framing::Length(length.parse().expect("a length is a number")),
+            (None, None) => Framing::ToTheEnd,
+            both => panic!("no framing: {both:?}"),
+        }
+    }
+
+    /// Returns how many bytes that took.
+    fn read_body(&mut self, bytes: &[u8], is_end: bool) -> usize {
+        match self.framing {
+            Framing::Bodyless => 0,
+            Framing::Length(length) => {
+                let length_here = bytes.len().min(length);
+                self.body = bytes[..length_here].to_vec();
+                self.is_whole = length_here == length;
+                length_here
+            }
+            Framing::ToTheEnd => {
+                self.body = bytes.to_vec();
+                self.is_whole = is_end;
+                bytes.len()
+            }
+            Framing::Chunked => {
+                let taken = self.read_chunks(bytes);
+                self.is_whole = taken.is_some();
+                taken.unwrap_or(bytes.len())
+            }
+        }
+    }
+
+    /// `None` if they are cut.
+    fn read_chunks(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        loop {
+            let line = find(&bytes[at..], b"\r\n")?;
+            let size = std::str::from_utf8(&bytes[at..at + line]).ok();
+            let size = size.and_then(|size| usize::from_str_radix(size, 16).ok());
+            let size = size.unwrap_or_else(|| panic!("no chunk: {:?}", text(&bytes[at..])));
+            at += line + 2;
+            let chunk = bytes.get(at..)?;
+            self.body.extend_from_slice(&chunk[..chunk.len().min(size)]);
+            let end = chunk.get(size..size + 2)?;
+            assert_eq!(end, b"\r\n", "a chunk ends with an end of line, and no trailers are expected");
+            at += size + 2;
+            if size == 0 {
+                return Some(at);
+            }
+        }
+    }
+
+    /// A field's value.
+    ///
+    /// # Panics
+    ///
+    /// When it is there twice.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut values = self.fields.iter().filter(|(found, _)| found == name).map(|(_, value)| value);
+        let value = values.next();
+        assert!(values.next().is_none(), "{name} twice in {self}");
+        value.map(String::as_str)
+    }
+
+    /// Its body as text.
+    pub fn text(&self) -> String {
+        text(&self.body)
+    }
+
+    /// Asserts that it is the handler's own.
+    ///
+    /// # Panics
+    ///
+    /// When it is not.
+    pub fn assert_own(&self, body: &str) {
+        assert_eq!((self.status, self.field("sundown-fate"), &*self.text()), (200, None, body), "{self}");
+    }
+
+    /// Asserts that it says 200, and why: this job has completed or was taken over.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub fn assert_success(&self, fate: &str, job: &str) {
+        assert_eq!(self.status, 200, "{self}");
+        assert_eq!(self.field("sundown-fate"), Some(fate), "{self}");
+        assert_eq!(self.field("sundown-job"), Some(job), "{self}");
+        assert_eq!(self.field("retry-after"), None, "{self}");
+        self.assert_last();
+    }
+
+    /// Asserts that it tells to try again, and why.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub fn assert_retry(&self, fate: &str) {
+        assert_eq!(self.status, 503, "{self}");
+        assert_eq!(self.field("sundown-fate"), Some(fate), "{self}");
+        let after = self.field("retry-after").and_then(|after| after.parse::<u64>().ok());
+        assert!(after.is_some_and(|after| after >= 1), "{self}");
+        self.assert_last();
+    }
+
+    fn assert_last(&self) {
+        assert_eq!(self.field("connection"), Some("close"), "{self}");
+        assert_eq!(self.field("cache-control"), Some("no-store"), "{self}");
+        assert!(self.field("date").is_some_and(|date| date.ends_with(" GMT")), "{self}");
+    }
+}
+
+impl std::fmt::Display for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let body = &self.body[..self.body.len().min(500)];
+        write!(f, "{} {:?} {:?}", self.status, self.fields, text(body))
+    }
+}
+
+type Fields = Vec<(String, String)>;
+
+fn head(bytes: &[u8]) -> (u16, Fields) {
+    let text = text(bytes);
+    let mut lines = text.trim_end_matches("\r\n").split("\r\n");
+    let status_line = lines.next().unwrap_or_default();
+    let status = status_line.strip_prefix("HTTP/1.1 ").or(status_line.strip_prefix("HTTP/1.0 "));
+    let status = status.and_then(|rest| rest.get(..3)).and_then(|status| status.parse().ok());
+    let fields = lines.map(|line| {
+        let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("no field: {line:?}"));
+        (name.to_ascii_lowercase(), value.trim().to_owned())
+    });
+    (status.unwrap_or_else(|| panic!("no status line: {text:?}")), fields.collect())
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

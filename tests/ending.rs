@@ -42,7 +42,7 @@ impl Ending {
     ///
     /// When it did not.
     pub fn assert_code(&self, code: i32) {
-        assert_eq!(self.status.code(), Some(code), "{}\n{}", self.status, self.text());
+        assert_eq!(self.status.code(), Some(code), "{}\n{}\n{}", self.status, self.text(), self.complaints);
     }
 
     /// The signal that ended it, if one did.

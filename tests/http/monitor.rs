@@ -89,9 +89,9 @@ impl Monitor {
     /// When it is not told within the bound.
     pub fn wait_for_draining(&self) {
         let begun = |events: &mut Vec<Value>| !events.iter().any(|event| is(event, "shutdown.draining"));
-        let (_, waited) =
-            self.book.1.wait_timeout_while(self.book.open(), BOUND, begun).expect("nobody panics under it");
-        assert!(!waited.timed_out(), "nobody told the monitor that draining has begun");
+        let waited = self.book.1.wait_timeout_while(self.book.open(), BOUND, begun);
+        let (events, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(!waited.timed_out(), "nobody told the monitor that draining has begun: {events:?}");
     }
 
     /// The ids of the jobs that it was offered, sorted; each once, however often its event came.

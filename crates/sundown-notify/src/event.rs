@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde::Serialize;
-use sundown::{HandOver, IncompleteJob, JobId, Key, Notice, Reason, Report};
+use sundown::{HandOver, IncompleteJob, JobId, Key, Notice, Reason, Report, Uuid};
 
 /// The media type of a batch: an array of events.
 pub(crate) const BATCH: &str = "application/cloudevents-batch+json";
@@ -33,10 +33,11 @@ pub(crate) fn finished(source: &str, report: &Report) -> Result<Vec<u8>, String>
 }
 
 /// One job that could not finish; without payload and checkpoint, and with an `error`, if they do not serialise.
-pub(crate) fn incomplete(source: &str, id: &str, job: &IncompleteJob, reason: &Reason) -> Vec<u8> {
+pub(crate) fn incomplete(source: &str, hand_over: &HandOver, place: usize) -> Vec<u8> {
     const TYPE: &str = "dev.sundown.job.incomplete.v1";
-    let subject = job.id().as_str();
-    encode(TYPE, id, source, subject, &Whole { job, reason }).unwrap_or_else(|error| {
+    let (job, reason, shutdown) = (&hand_over.jobs()[place], hand_over.reason(), hand_over.shutdown());
+    let (id, subject) = (&id(hand_over, place), job.id().as_str());
+    encode(TYPE, id, source, subject, &Whole { job, reason, shutdown }).unwrap_or_else(|error| {
         let data = Bare {
             job: job.id(),
             key: job.key(),
@@ -45,6 +46,7 @@ pub(crate) fn incomplete(source: &str, id: &str, job: &IncompleteJob, reason: &R
             payload: (),
             checkpoint: (),
             reason,
+            shutdown,
             error: format!("the payload or the checkpoint does not serialise: {error}"),
         };
         encode(TYPE, id, source, subject, &data).expect("text and numbers serialise")
@@ -68,6 +70,7 @@ struct Whole<'a> {
     #[serde(flatten)]
     job: &'a IncompleteJob,
     reason: &'a Reason,
+    shutdown: Uuid,
 }
 
 #[derive(Serialize)]
@@ -79,6 +82,7 @@ struct Bare<'a> {
     payload: (),
     checkpoint: (),
     reason: &'a Reason,
+    shutdown: Uuid,
     error: String,
 }
 

@@ -236,9 +236,8 @@ impl Notifier for Webhook {
         let mut offer = Offer::new(hand_over);
         let spare = SPARE.min(hand_over.deadline().remaining() / 10);
         let left = || hand_over.deadline().remaining().saturating_sub(spare);
-        let events = hand_over.jobs().iter().enumerate().map(|(place, job)| {
-            event::incomplete(&self.source, &event::id(hand_over, place), job, hand_over.reason())
-        });
+        let places = 0..hand_over.jobs().len();
+        let events = places.map(|place| event::incomplete(&self.source, hand_over, place));
         let batches = Batches::new(events, self.most_events, self.most_bytes);
         delivery::deliver(batches, left, |batch, within| {
             let verdict = client.post(&batch.body, batch.places.len(), within);

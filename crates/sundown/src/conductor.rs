@@ -388,11 +388,11 @@ impl Conductor {
         }
         let ends = Deadline::new(self.runtime.clone(), self.timeline().begun, self.timeline().answer);
         self.cast.step_ends = Some(ends.clone());
-        let id = Uuid::new_v4();
+        let ids = (Uuid::new_v4(), self.cast.id);
         for at in 0..self.desks.len() {
             let desk = &self.desks[at];
             let offer =
-                HandOver::new(id, self.reason(), ends.clone(), self.cast.offered.clone(), desk.takes_over);
+                HandOver::new(ids, self.reason(), ends.clone(), self.cast.offered.clone(), desk.takes_over);
             let notifier = desk.notifier.clone();
             let call = async move { notifier.incomplete(&offer).await.map_err(describe) };
             self.cast.notifiers[at].incomplete = Outcome::Late;

@@ -126,6 +126,7 @@ pub struct Notice {
 /// The jobs that could not finish, offered to whoever takes over.
 pub struct HandOver {
     id: Uuid,
+    shutdown: Uuid,
     reason: Reason,
     deadline: Deadline,
     jobs: Vec<IncompleteJob>,
@@ -135,20 +136,25 @@ pub struct HandOver {
 
 impl HandOver {
     pub(crate) fn new(
-        id: Uuid,
+        (id, shutdown): (Uuid, Uuid),
         reason: Reason,
         deadline: Deadline,
         jobs: Vec<IncompleteJob>,
         takes_over: bool,
     ) -> Self {
         let by_key = jobs.iter().enumerate().map(|(at, job)| (job.key(), at)).collect();
-        HandOver { id, reason, deadline, jobs, by_key, takes_over }
+        HandOver { id, shutdown, reason, deadline, jobs, by_key, takes_over }
     }
 
     /// Names this hand-over: with a job's place in [`jobs`](Self::jobs), an identifier that is unique and the same in
     /// every retry.
     pub fn id(&self) -> Uuid {
         self.id
+    }
+
+    /// Names the shutdown that it belongs to, as its [`Notice`] and its [`Report`] do.
+    pub fn shutdown(&self) -> Uuid {
+        self.shutdown
     }
 
     /// Why the service is shutting down.

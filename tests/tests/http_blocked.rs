@@ -1,0 +1,175 @@
+//! The runtime is blocked: who waits is answered all the same, from outside it.
+
+use std::time::Duration;
+
+use sundown_tests::{
+    http::{Answer, Client, Monitor, Service, terminate_and_hurry},
+    promised, side_by_side,
+};
+
+const SERVICE: &str = env!("CARGO_BIN_EXE_service_tokio");
+const RESPONDER: &str = env!("CARGO_BIN_EXE_responder");
+
+/// A service of one thread, which is blocked by the handler of `blocker`.
+fn block(program: &str, monitor: &Monitor, before: impl FnOnce(&mut Service)) -> (Service, Client) {
+    let mut service = Service::start(program, &[("THREADS", "1")], Some(monitor));
+    before(&mut service);
+    let path = if program == SERVICE { "/block?ms=60000" } else { "/wait?block=true" };
+    let blocker = service.begin(path, "blocker");
+    (service, blocker)
+}
+
+#[test]
+fn every_blocked_handlers_client_is_told_that_its_job_was_handed_over() {
+    side_by_side(&[1, 2], |threads| {
+        let monitor = Monitor::taking_all();
+        let number = threads.to_string();
+        let mut service = Service::start(SERVICE, &[("THREADS", &number), ("GRACE", "4")], Some(&monitor));
+        let ids: Vec<_> = (0..*threads).map(|n| format!("blocked-{n}")).collect();
+        let clients: Vec<_> = ids.iter().map(|id| service.begin("/block?ms=60000", id)).collect();
+        let signalled = service.terminate();
+        for (id, client) in ids.iter().zip(clients) {
+            client.only_reply("GET").assert_success("handed-over", id);
+        }
+        let ending = service.end();
+        ending.assert_within(promised(Duration::from_secs(4)), signalled);
+        ending.assert_code(0);
+        assert_eq!(monitor.jobs(), ids);
+        assert!(!ending.has("D "), "nobody's effect was done: {}", ending.text());
+    });
+}
+
+#[test]
+fn who_waits_in_the_accept_queue_of_a_blocked_process_gets_503() {
+    let monitor = Monitor::taking_all();
+    let (service, blocker) = block(SERVICE, &monitor, |_| {});
+    let queued: Vec<_> =
+        (0..60).map(|n| Client::asking(service.address, "/fast", &format!("queued-{n}"))).collect();
+    terminate_and_hurry(&service, &monitor);
+    blocker.only_reply("GET").assert_success("handed-over", "blocker");
+    for client in queued {
+        client.only_reply("GET").assert_retry("not-started");
+    }
+    let ending = service.end();
+    assert!(ending.complaints.contains("answered from the accept queue: 60"), "{}", ending.complaints);
+    assert_eq!(monitor.jobs(), ["blocker"], "what was never started is nobody's job");
+    ending.assert_code(0);
+}
+
+#[test]
+fn a_request_that_is_unread_on_a_kept_connection_gets_503() {
+    let monitor = Monitor::taking_all();
+    let mut kept = Vec::new();
+    let (service, blocker) = block(SERVICE, &monitor, |service| {
+        kept.extend((0..20).map(|_| service.connect_kept()));
+    });
+    for client in &mut kept {
+        client.get("/fast", "unread");
+    }
+    terminate_and_hurry(&service, &monitor);
+    for client in kept {
+        client.only_reply("GET").assert_retry("not-started");
+    }
+    blocker.only_reply("GET").assert_success("handed-over", "blocker");
+    service.end().assert_code(0);
+}
+
+/// It could be a HEAD.
+#[test]
+fn part_of_a_head_gets_a_503_without_a_body() {
+    let monitor = Monitor::taking_all();
+    let mut parts = Vec::new();
+    let (service, blocker) = block(SERVICE, &monitor, |service| {
+        // One is read before, one after an answer, ...
+        let (mut fresh, mut kept) = (service.connect(), service.connect_kept());
+        fresh.send("GET /fast HT");
+        kept.send("GET /fast HT");
+        service.connect_kept();
+        parts.extend([fresh, kept]);
+    });
+    // ... and one is unread.
+    let mut queued = service.connect();
+    queued.send("G");
+    parts.push(queued);
+    terminate_and_hurry(&service, &monitor);
+    for client in parts {
+        client.only_reply("HEAD").assert_retry("not-started");
+    }
+    blocker.only_reply("GET").assert_success("handed-over", "blocker");
+    service.end().assert_code(0);
+}
+
+#[test]
+fn an_idle_connection_gets_an_end_and_no_bytes() {
+    let monitor = Monitor::taking_all();
+    let mut idle = Vec::new();
+    let (service, blocker) = block(SERVICE, &monitor, |service| {
+        idle.extend([service.connect(), service.connect_kept()]);
+    });
+    idle.push(service.connect());
+    terminate_and_hurry(&service, &monitor);
+    for client in idle {
+        client.end().assert_silent();
+    }
+    blocker.only_reply("GET").assert_success("handed-over", "blocker");
+    service.end().assert_code(0);
+}
+
+#[test]
+fn a_blocked_head_request_gets_the_headers_and_no_body() {
+    let monitor = Monitor::taking_all();
+    let mut service = Service::start(RESPONDER, &[("THREADS", "1")], Some(&monitor));
+    let mut client = service.connect();
+    client.send("HEAD /wait?block=true HTTP/1.1\r\nhost: test\r\nx-job-id: head\r\n\r\n");
+    service.wait_for_start("head");
+    terminate_and_hurry(&service, &monitor);
+    client.only_reply("HEAD").assert_success("handed-over", "head");
+    service.end().assert_code(0);
+}
+
+#[test]
+fn a_client_that_has_half_closed_is_answered() {
+    let monitor = Monitor::taking_all();
+    let (service, mut blocker) = block(RESPONDER, &monitor, |_| {});
+    blocker.half_close();
+    let mut queued = Client::asking(service.address, "/fast", "queued");
+    queued.half_close();
+    terminate_and_hurry(&service, &monitor);
+    blocker.only_reply("GET").assert_success("handed-over", "blocker");
+    queued.only_reply("GET").assert_retry("not-started");
+    service.end().assert_code(0);
+}
+
+#[test]
+fn a_blocked_upload_is_answered_while_it_is_still_being_sent() {
+    let monitor = Monitor::taking_all();
+    let mut service = Service::start(RESPONDER, &[("THREADS", "1")], Some(&monitor));
+    let mut client = service.connect();
+    client.send(
+        "POST /wait?block=true HTTP/1.1\r\nhost: test\r\nx-job-id: up\r\ncontent-length: 3000000\r\n\r\n",
+    );
+    service.wait_for_start("up");
+    client.send(vec![b'u'; 60_000]);
+    terminate_and_hurry(&service, &monitor);
+    client.wait_for_bytes(1);
+    // It is read and forgotten.
+    let _ = client.try_send(vec![b'u'; 1_000_000]);
+    client.only_reply("POST").assert_success("handed-over", "up");
+    service.end().assert_code(0);
+}
+
+#[test]
+fn where_nobody_acknowledges_the_blocked_clients_are_told_to_retry() {
+    let monitor = Monitor::start(|_| Answer::Status(500));
+    let mut service = Service::start(SERVICE, &[("THREADS", "2")], Some(&monitor));
+    let clients = ["a", "b"].map(|id| service.begin("/block?ms=60000", id));
+    terminate_and_hurry(&service, &monitor);
+    for client in clients {
+        client.only_reply("GET").assert_retry("unacknowledged");
+    }
+    let ending = service.end();
+    ending.assert_code(1);
+    for line in ["unacknowledged: a of http", "unacknowledged: b of http"] {
+        assert!(ending.complaints.contains(line), "{}", ending.complaints);
+    }
+}

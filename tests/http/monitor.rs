@@ -68,7 +68,7 @@ impl Monitor {
                     let next = || {
                         let mut count = state.1.lock().unwrap_or_else(PoisonError::into_inner);
                         *count += 1;
-                        state.0(*count - 1)
+                        (*count - 1, state.0(*count - 1))
                     };
                     converse(stream, &book, next)
                 });
@@ -96,14 +96,21 @@ impl Monitor {
 
     /// The ids of the jobs that it was offered, sorted; each once, however often its event came.
     pub fn jobs(&self) -> Vec<String> {
+        self.subjects(|_| true)
+    }
+
+    /// The same, of one request.
+    pub fn jobs_of_batch(&self, batch: usize) -> Vec<String> {
+        self.subjects(|event| event["batch"] == batch)
+    }
+
+    fn subjects(&self, wanted: impl Fn(&Value) -> bool) -> Vec<String> {
         let events = self.book.open();
-        let incomplete = events.iter().filter(|event| is(event, "job.incomplete"));
-        let mut ids: Vec<_> = incomplete.map(|event| (text(&event["id"]), text(&event["subject"]))).collect();
+        let incomplete = events.iter().filter(|event| is(event, "job.incomplete") && wanted(event));
+        let mut ids: Vec<_> = incomplete.map(|event| (text(&event["subject"]), text(&event["id"]))).collect();
         ids.sort();
         ids.dedup();
-        let mut subjects: Vec<_> = ids.into_iter().map(|(_, subject)| subject).collect();
-        subjects.sort();
-        subjects
+        ids.into_iter().map(|(subject, _)| subject).collect()
     }
 }
 
@@ -116,7 +123,7 @@ fn text(value: &Value) -> String {
 }
 
 /// Answers the requests of one connection; `None` when it is over.
-fn converse(stream: TcpStream, book: &Book, next: impl Fn() -> Answer) -> Option<()> {
+fn converse(stream: TcpStream, book: &Book, next: impl Fn() -> (usize, Answer)) -> Option<()> {
     stream.set_read_timeout(Some(BOUND)).ok()?;
     let mut writer = stream.try_clone().ok()?;
     let mut reader = BufReader::new(stream);
@@ -137,9 +144,15 @@ fn converse(stream: TcpStream, book: &Book, next: impl Fn() -> Answer) -> Option
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body).ok()?;
-        let events: Vec<Value> = serde_json::from_slice(&body).expect("a batch is an array of events");
+        let mut events: Vec<Value> = serde_json::from_slice(&body).expect("a batch is an array of events");
         let about_jobs = events.iter().any(|event| is(event, "job.incomplete"));
-        let answer = if about_jobs { next() } else { Answer::Acknowledge };
+        let answer = if about_jobs {
+            let (batch, answer) = next();
+            events.iter_mut().for_each(|event| event["batch"] = batch.into());
+            answer
+        } else {
+            Answer::Acknowledge
+        };
         let taken: Vec<_> = events
             .iter()
             .filter(

@@ -166,7 +166,15 @@ impl<'a> Rescue<'a> {
                     conn.task.wake();
                     continue;
                 }
-                Took::Finished => Client::finished(&conn),
+                Took::Finished => {
+                    // The runtime may have been about to.
+                    conn.half_close();
+                    if !conn.must_linger() {
+                        conn.task.wake();
+                        continue;
+                    }
+                    Client::finished(&conn)
+                }
             };
             // The runtime, if it is there, lets go of its side.
             conn.task.wake();

@@ -58,8 +58,7 @@ fn where_the_monitor_refuses_everybody_is_told_to_retry() {
 fn where_nobody_listens_for_the_jobs_everybody_is_told_to_retry() {
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let url = format!("http://{}/", nobody.expect("it was bound"));
-    let mut service =
-        Service::start(SERVICE, &[("THREADS", "1"), ("GRACE", "2"), ("SINK_URL", &url)], None);
+    let mut service = Service::start(SERVICE, &[("THREADS", "1"), ("GRACE", "2"), ("SINK_URL", &url)], None);
     let alive = service.begin("/sleep?ms=60000", "alive");
     let blocked = service.begin("/block?ms=60000", "blocked");
     service.terminate();
@@ -118,14 +117,15 @@ fn of_jobs_sent_one_by_one_the_first_is_handed_over_and_the_rest_are_not() {
     service.end().assert_code(1);
 }
 
-const HOWS: [&str; 2] = ["", "&block=true"];
+/// Awaiting, and blocking the only thread.
+const BLOCKS: [bool; 2] = [false, true];
 
 #[test]
 fn who_waits_for_a_job_that_is_done_is_never_told_to_retry() {
-    side_by_side(&HOWS, |how| {
+    side_by_side(&BLOCKS, |block| {
         let monitor = Monitor::start(|_| Answer::Status(500));
         let mut service = Service::start(RESPONDER, &[("THREADS", "1")], Some(&monitor));
-        let client = service.begin(&format!("/done?x=1{how}").replace("x=1&", ""), "it");
+        let client = service.begin(&format!("/done?block={block}"), "it");
         service.child.wait_for("D it");
         terminate_and_hurry(&service, &monitor);
         client.only_reply("GET").assert_success("completed", "it");
@@ -137,10 +137,10 @@ fn who_waits_for_a_job_that_is_done_is_never_told_to_retry() {
 
 #[test]
 fn a_job_in_mid_commit_when_the_time_is_over_is_in_doubt() {
-    side_by_side(&HOWS, |how| {
+    side_by_side(&BLOCKS, |block| {
         let monitor = Monitor::taking_all();
         let mut service = Service::start(RESPONDER, &[("THREADS", "1")], Some(&monitor));
-        let client = service.begin(&format!("/committing?ms=60000{how}"), "it");
+        let client = service.begin(&format!("/committing?ms=60000&block={block}"), "it");
         service.child.wait_for("C it");
         terminate_and_hurry(&service, &monitor);
         client.only_reply("GET").assert_retry("in-doubt");
@@ -153,11 +153,11 @@ fn a_job_in_mid_commit_when_the_time_is_over_is_in_doubt() {
 
 #[test]
 fn a_job_whose_commit_ends_during_the_answer_step_gets_its_own_answer() {
-    side_by_side(&HOWS, |how| {
+    side_by_side(&BLOCKS, |block| {
         let monitor = Monitor::taking_all();
         let mut service = Service::start(RESPONDER, &[("THREADS", "1")], Some(&monitor));
         let other = service.begin("/wait", "other");
-        let client = service.begin(&format!("/committing?ms=600{how}"), "it");
+        let client = service.begin(&format!("/committing?ms=600&block={block}"), "it");
         service.child.wait_for("C it");
         terminate_and_hurry(&service, &monitor);
         other.only_reply("GET").assert_success("handed-over", "other");

@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -24,8 +24,12 @@ pub(crate) struct Conn {
     lingers: AtomicBool,
     /// The response ends with the connection: an end that looks clean means *complete* (RFC 9112 § 8).
     close_delimited: AtomicBool,
+    /// Its place among the connections that have shown nothing yet; `NOT_EXPECTED` if it is none of them.
+    expected: AtomicUsize,
     exchange: Mutex<Option<Arc<Exchange>>>,
 }
+
+const NOT_EXPECTED: usize = usize::MAX;
 
 impl Conn {
     pub(crate) fn new(transport: Arc<dyn Transport>) -> Self {
@@ -35,6 +39,7 @@ impl Conn {
             task: AtomicWaker::new(),
             lingers: AtomicBool::new(false),
             close_delimited: AtomicBool::new(false),
+            expected: AtomicUsize::new(NOT_EXPECTED),
             exchange: Mutex::default(),
         }
     }
@@ -51,6 +56,19 @@ impl Conn {
         if let Some(before) = before {
             before.end();
         }
+    }
+
+    // Relaxed: only the connection's task writes and takes it.
+
+    pub(crate) fn set_expected(&self, place: Option<usize>) {
+        self.expected.store(place.unwrap_or(NOT_EXPECTED), Ordering::Relaxed);
+    }
+
+    pub(crate) fn take_expected(&self) -> Option<usize> {
+        if self.expected.load(Ordering::Relaxed) == NOT_EXPECTED {
+            return None;
+        }
+        Some(self.expected.swap(NOT_EXPECTED, Ordering::Relaxed))
     }
 
     // Relaxed, these two: each is written by the connection's task before it gives the word away, which publishes it.

@@ -34,6 +34,7 @@ pub(crate) struct TrackedIo {
 
 impl TrackedIo {
     pub(crate) fn new(server: Arc<Shared>, conn: Arc<Conn>) -> Self {
+        conn.set_expected(server.expect());
         let slot = server.register(conn.clone());
         TrackedIo { conn, server, slot, lingering: None }
     }
@@ -129,7 +130,10 @@ impl hyper::rt::Write for TrackedIo {
 
 impl Drop for TrackedIo {
     fn drop(&mut self) {
-        let waits = self.conn.word.close(self.server.is_draining());
+        if let Some(expected) = self.conn.take_expected() {
+            self.server.expect_no_more(expected);
+        }
+        let waits = self.conn.word.close(self.server.is_announced());
         if waits {
             // The handler is gone, with its runtime or by a panic, and its client is not: the rescue answers. What is
             // left of the job goes where jobs go that are dropped; the exchange stays, for its fate.

@@ -103,6 +103,9 @@ impl AnswerLayer {
     /// Lets a request in, or says why not.
     fn admit(&self, request: &mut Request<Incoming>) -> Result<Admitted, Taken> {
         self.conn.word.begin_request()?;
+        if let Some(expected) = self.conn.take_expected() {
+            self.server.expect_no_more(expected);
+        }
         let has_body = !request.body().is_end_stream();
         self.conn.set_lingers(has_body);
         self.conn.set_exchange(None);
@@ -145,7 +148,10 @@ impl AnswerLayer {
         let mut ids = request.headers().get_all(name).iter();
         let begun = match (ids.next(), ids.next()) {
             (None, _) => jobs.begin_unnamed(payload.clone()).map_err(BeginError::Draining),
-            (Some(_), Some(_)) => return Err(bad(&"a request has one job id, this one has several")),
+            (Some(_), Some(_)) => {
+                let more = format!("a request has one job id, this one has {}", 2 + ids.count());
+                return Err(bad(&more));
+            }
             (Some(id), None) => {
                 let id = std::str::from_utf8(id.as_bytes()).map_err(|error| bad(&error))?;
                 let id = JobId::new(id).map_err(|error| bad(&error))?;

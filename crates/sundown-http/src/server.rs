@@ -24,7 +24,7 @@ use hyper::body::Incoming;
 use slab::Slab;
 use sundown::{
     Accept, Claims, Deadline, Drainable, Gate, Handle, InFlight, Jobs, Readiness, Receipt, Runtime,
-    Transport, Unit,
+    Transport, Unit, Watch,
 };
 use tower_service::Service;
 
@@ -97,6 +97,7 @@ pub(crate) struct Shared {
     /// connection comes and once when it goes; nothing is called under it.
     conns: Mutex<Slab<Arc<Conn>>>,
     serving: OnceLock<Serving>,
+    watch: OnceLock<Watch>,
     deadline: OnceLock<Deadline>,
     receipt: OnceLock<Receipt>,
     accepting: AtomicWaker,
@@ -130,6 +131,7 @@ impl Server {
                 phase: PhaseCell::default(),
                 conns: Mutex::default(),
                 serving: OnceLock::new(),
+                watch: OnceLock::new(),
                 deadline: OnceLock::new(),
                 receipt: OnceLock::new(),
                 accepting: AtomicWaker::new(),
@@ -228,7 +230,6 @@ impl Server {
         let config = Arc::new(self.shared.config().clone());
         let mut listener = runtime.adopt(self.shared.listener.try_clone()?)?;
         while let Some(accepted) = self.shared.next(&mut *listener, &runtime).await? {
-            self.shared.touch();
             let server = self.shared.clone();
             let connection = driver::drive(server, config.clone(), service.clone(), accepted);
             runtime.spawn(Box::pin(connection));
@@ -297,6 +298,11 @@ impl Shared {
         self.phase() >= Phase::Draining
     }
 
+    /// Whether the shutdown has begun, though it may not be the server's turn.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.is_draining() || self.watch.get().is_some_and(Watch::is_draining)
+    }
+
     pub(crate) fn runtime(&self) -> Option<&Arc<dyn Runtime>> {
         self.serving.get().map(|serving| &serving.runtime)
     }
@@ -305,12 +311,22 @@ impl Shared {
         self.serving.get().map(|serving| &serving.readiness)
     }
 
-    /// A connection or a request has come.
+    /// A request has come.
     pub(crate) fn touch(&self) {
-        if self.phase() == Phase::Draining
-            && let Some(serving) = self.serving.get()
-        {
+        if let Some(serving) = self.serving.get().filter(|_| self.phase() == Phase::Draining) {
             serving.traffic.touch(serving.runtime.now());
+        }
+    }
+
+    /// A connection has come, which may be a request on its way.
+    pub(crate) fn expect(&self) -> Option<usize> {
+        let serving = self.serving.get().filter(|_| self.phase() == Phase::Draining)?;
+        Some(serving.traffic.expect(serving.runtime.now()))
+    }
+
+    pub(crate) fn expect_no_more(&self, connection: usize) {
+        if let Some(serving) = self.serving.get() {
+            serving.traffic.expect_no_more(connection);
         }
     }
 
@@ -397,6 +413,14 @@ impl Refusal {
 
 #[sundown::async_trait]
 impl Drainable for Server {
+    fn joined(&self, watch: &Watch) {
+        let _ = self.shared.watch.set(watch.clone());
+        let jobs = self.shared.config().jobs.clone();
+        if let Some((_, jobs)) = jobs {
+            jobs.joined(watch);
+        }
+    }
+
     fn close(&self, deadline: &Deadline) {
         let _ = self.shared.deadline.set(deadline.clone());
         self.shared.advance(Phase::Draining);

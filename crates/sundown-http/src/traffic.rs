@@ -6,12 +6,13 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use slab::Slab;
 use sundown::{Deadline, Runtime};
 
 /// When the lame duck ends.
@@ -30,27 +31,46 @@ impl Default for LameDuck {
     }
 }
 
-/// When traffic came last.
+/// When traffic came last. Kept only while draining.
 #[derive(Debug)]
 pub(crate) struct Traffic {
     base: Instant,
-    /// Nanoseconds after `base`.
+    /// The last request, in nanoseconds after `base`.
     last: AtomicU64,
+    /// When connections came that have not shown what they want: a request may be on its way, or a health probe, which
+    /// is no traffic.
+    silent: Mutex<Slab<Instant>>,
 }
 
 impl Traffic {
     pub(crate) fn new(base: Instant) -> Self {
-        Traffic { base, last: AtomicU64::new(0) }
+        Traffic { base, last: AtomicU64::new(0), silent: Mutex::default() }
     }
 
+    /// A request has come.
     pub(crate) fn touch(&self, now: Instant) {
         let nanos = now.saturating_duration_since(self.base).as_nanos();
         // Relaxed: the moment stands for itself.
         self.last.fetch_max(u64::try_from(nanos).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
+    /// A connection has come.
+    pub(crate) fn expect(&self, now: Instant) -> usize {
+        self.silent().insert(now)
+    }
+
+    /// It has shown what it wants, or gone.
+    pub(crate) fn expect_no_more(&self, connection: usize) {
+        self.silent().try_remove(connection);
+    }
+
     fn last(&self) -> Instant {
-        self.base + Duration::from_nanos(self.last.load(Ordering::Relaxed))
+        let request = self.base + Duration::from_nanos(self.last.load(Ordering::Relaxed));
+        self.silent().iter().map(|(_, came)| *came).fold(request, Instant::max)
+    }
+
+    fn silent(&self) -> MutexGuard<'_, Slab<Instant>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Resolves when traffic is quiet, or the cap is reached, or half of the component's time has gone.

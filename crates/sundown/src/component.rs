@@ -5,16 +5,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::{Claims, Deadline, Receipt};
+use crate::{Claims, Deadline, Receipt, Watch};
 
 /// A part of a service that takes work and can be brought to an end: a server, a job store, a consumer.
 ///
-/// The methods are called in this order, each at most once but for [`in_flight`](Self::in_flight), all outside the
-/// user's runtime, on threads that may be given up on: a method that panics, blocks or comes late costs its own
-/// component's part, never a later step.
+/// [`joined`](Self::joined) is called by whoever adds the component. The others are called in this order, each at most
+/// once, all outside the user's runtime, on threads that may be given up on: a method that panics, blocks or comes late
+/// costs its own component's part, never a later step. A later method may run while an earlier one hangs.
 ///
 /// 1. [`close`](Self::close), in the component's turn, then [`drained`](Self::drained);
-/// 2. [`claim`](Self::claim), whether it drained or not;
+/// 2. [`in_flight`](Self::in_flight), if it had not drained, then [`claim`](Self::claim), in any case;
 /// 3. [`conclude`](Self::conclude), when it is known who took what over;
 /// 4. [`force`](Self::force), even past the deadline.
 ///
@@ -24,19 +24,20 @@ use crate::{Claims, Deadline, Receipt};
 ///
 /// ```
 /// use std::sync::Arc;
-/// use sundown::{Claims, Deadline, Drainable, Fate, InFlight, Jobs, Receipt};
+/// use sundown::{Claims, Deadline, Drainable, Fate, InFlight, Jobs, Receipt, Watch};
 ///
 /// struct Leases { held: Jobs<u64> /* and a connection to the database */ }
 ///
 /// #[sundown::async_trait]
 /// impl Drainable for Leases {
+///     fn joined(&self, watch: &Watch) { self.held.joined(watch) }
 ///     fn close(&self, _: &Deadline) { self.held.close() }
 ///     async fn drained(&self) { self.held.empty().await }
 ///     fn in_flight(&self) -> InFlight { self.held.in_flight() }
 ///     fn claim(&self, claims: &Claims) { self.held.claim(claims) }
 ///     async fn conclude(&self, receipt: &Receipt) {
 ///         for job in receipt.jobs() {
-///             if job.fate() != Fate::HandedOver { /* give the lease back */ }
+///             if job.fate() == Fate::Unacknowledged { /* give the lease back */ }
 ///         }
 ///     }
 /// }
@@ -55,6 +56,11 @@ use crate::{Claims, Deadline, Receipt};
 /// A [`Jobs`](crate::Jobs) decides each job in one atomic step, which is why a store holds one instead.
 #[async_trait]
 pub trait Drainable: Send + Sync + 'static {
+    /// The component has joined a shutdown, which it can watch from here on. Returns at once. Default: nothing.
+    fn joined(&self, watch: &Watch) {
+        let _ = watch;
+    }
+
     /// Stop taking work. Idempotent, and returns at once. The deadline is this component's latest finish, live.
     fn close(&self, deadline: &Deadline);
 
@@ -87,6 +93,10 @@ pub trait Drainable: Send + Sync + 'static {
 
 #[async_trait]
 impl<T: Drainable + ?Sized> Drainable for std::sync::Arc<T> {
+    fn joined(&self, watch: &Watch) {
+        (**self).joined(watch);
+    }
+
     fn close(&self, deadline: &Deadline) {
         (**self).close(deadline);
     }

@@ -9,8 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::Runtime;
-
 /// The moment by which the holder's part of the shutdown must be over.
 ///
 /// A live handle: a second signal or a nearer deadline may tighten it at any time, and every clone sees it at once.
@@ -30,13 +28,12 @@ pub struct Deadline {
     /// Nanoseconds after `base`.
     at: Arc<AtomicU64>,
     base: Instant,
-    clock: Arc<dyn Runtime>,
 }
 
 impl Deadline {
     /// `base` is any moment that is not after `at`.
-    pub(crate) fn new(clock: Arc<dyn Runtime>, base: Instant, at: Instant) -> Self {
-        Deadline { at: Arc::new(AtomicU64::new(nanos(base, at))), base, clock }
+    pub(crate) fn new(base: Instant, at: Instant) -> Self {
+        Deadline { at: Arc::new(AtomicU64::new(nanos(base, at))), base }
     }
 
     pub(crate) fn set(&self, at: Instant) {
@@ -44,14 +41,14 @@ impl Deadline {
         self.at.store(nanos(self.base, at), Ordering::Relaxed);
     }
 
-    /// The moment itself, on the runtime's clock.
+    /// The moment itself, on the system's monotonic clock: the platform's kill follows no other.
     pub fn at(&self) -> Instant {
         self.base + Duration::from_nanos(self.at.load(Ordering::Relaxed))
     }
 
     /// The time left, zero once it has passed.
     pub fn remaining(&self) -> Duration {
-        self.at().saturating_duration_since(self.clock.now())
+        self.at().saturating_duration_since(Instant::now())
     }
 
     /// Whether it has passed.

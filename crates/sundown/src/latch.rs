@@ -55,7 +55,7 @@ impl Latch {
     pub(crate) fn wake(&self) {
         let wakers = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         for (_, waker) in wakers {
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+            swallow(|| waker.wake());
         }
     }
 
@@ -101,6 +101,15 @@ impl Latch {
     fn forget(&self, slot: usize) {
         let waker = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).try_remove(slot);
         drop(waker);
+    }
+}
+
+/// Runs foreign code whose panic concerns nobody else. What it throws may throw again when it is dropped.
+pub(crate) fn swallow(foreign: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(foreign))
+        && let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic)))
+    {
+        std::mem::forget(again);
     }
 }
 

@@ -1,12 +1,12 @@
 //! The fates of jobs at a shutdown, each in the ledger once.
 //!
 //! Sans-io: it decides nothing and waits for nothing. Who owns a job is in the job's own word; the ledger lists what
-//! the claim found, so that the hand-over, the receipt and the report speak of the same jobs. A job is listed when its
-//! word went to *taken* by the ledger's own hand, or when its commit was under way at the claim: once, either way.
+//! the claim found, so that the hand-over, the receipt and the report speak of the same jobs: those whose word went to
+//! *taken* by the ledger's own hand, and those that were just ending by themselves, whose words say how.
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::{
     Deadline,
-    jobs::{Fate, IncompleteJob, JobId, Key, Tally, Unfinished},
+    jobs::{Ended, Fate, IncompleteJob, JobId, Key, Unfinished},
 };
 
 #[derive(Default)]
@@ -26,16 +26,21 @@ pub(crate) struct Ledger {
 #[derive(Default)]
 struct Books {
     jobs: Vec<IncompleteJob>,
-    tallies: Vec<Arc<Tally>>,
+    ended: Ended,
+    /// The report is written: what comes now is in no list, and so is not taken.
+    closed: bool,
 }
 
 impl Ledger {
+    /// Takes the job, unless it has committed, and lists it.
     fn push(&self, job: Unfinished, component: &Arc<str>) -> bool {
-        let taken = job.word().take();
-        if taken || matches!(job.word().fate(), Fate::Committing | Fate::InDoubt) {
-            let job = IncompleteJob::new(job, component.clone(), Instant::now());
-            self.books().jobs.push(job);
+        let job = IncompleteJob::new(job, component.clone(), Instant::now());
+        let mut books = self.books();
+        if books.closed {
+            return false;
         }
+        let taken = job.take();
+        books.jobs.push(job);
         taken
     }
 
@@ -54,29 +59,44 @@ impl Ledger {
         }
     }
 
-    /// Closes the books: what is still open is settled one way or the other.
-    pub(crate) fn close(&self) -> JobsReport {
+    /// How it stands.
+    pub(crate) fn summary(&self) -> JobsReport {
         let books = self.books();
-        let mut report = JobsReport::default();
-        for tally in &books.tallies {
-            // Relaxed: whoever is still counting is in doubt here, or not yet listed anywhere.
-            report.completed += tally.completed.load(Ordering::Relaxed);
-            report.failed += tally.failed.load(Ordering::Relaxed);
-            report.unnamed_in_doubt += tally.in_doubt.load(Ordering::Relaxed);
-        }
+        let Ended { completed, failed, in_doubt } = books.ended;
+        let mut report =
+            JobsReport { completed, failed, unnamed_in_doubt: in_doubt, ..JobsReport::default() };
         for job in &books.jobs {
-            job.settle(false);
-            job.give_up();
             let line = JobLine { id: job.id().clone(), key: job.key(), component: job.component().into() };
             match job.fate() {
+                // It was committing, or about to be, when the claim came.
+                Fate::Completed => report.completed += 1,
+                Fate::Failed => report.failed += 1,
                 Fate::HandedOver => report.handed_over.push(line),
-                Fate::Unacknowledged => report.unacknowledged.push(line),
-                Fate::InDoubt => report.in_doubt.push(line),
-                // A commit that was under way at the claim and ended by itself: the tally has it.
-                _ => {}
+                Fate::InDoubt | Fate::Committing | Fate::Doubted => report.in_doubt.push(line),
+                Fate::Unacknowledged | Fate::Taken | Fate::Abandoned | Fate::Running => {
+                    report.unacknowledged.push(line);
+                }
             }
         }
         report
+    }
+
+    /// Closes the books: what is still open is settled one way or the other, and nothing is taken any more.
+    pub(crate) fn close(&self) -> JobsReport {
+        {
+            let mut books = self.books();
+            books.closed = true;
+            for job in &books.jobs {
+                job.settle(false);
+                job.give_up();
+            }
+        }
+        self.summary()
+    }
+
+    /// What the claim found, for whoever may drop it: payloads are the user's.
+    pub(crate) fn empty(&self) -> Vec<IncompleteJob> {
+        std::mem::take(&mut self.books().jobs)
     }
 
     pub(crate) fn of(&self, component: &str) -> Vec<IncompleteJob> {
@@ -106,8 +126,11 @@ impl Claims {
         self.ledger.push(job.into(), &self.component)
     }
 
-    pub(crate) fn count(&self, tally: Arc<Tally>) {
-        self.ledger.books().tallies.push(tally);
+    pub(crate) fn count(&self, ended: Ended) {
+        let sum = &mut self.ledger.books().ended;
+        sum.completed += ended.completed;
+        sum.failed += ended.failed;
+        sum.in_doubt += ended.in_doubt;
     }
 }
 
@@ -136,7 +159,9 @@ impl Receipt {
         Receipt { ledger, component, deadline, notes }
     }
 
-    /// The component's jobs that the claim took or found in mid-commit, each with its fate.
+    /// The component's jobs that the claim took or found in mid-commit, each with its fate. Those to see to are
+    /// [`Unacknowledged`](Fate::Unacknowledged); the ones [`InDoubt`](Fate::InDoubt) or still
+    /// [`Committing`](Fate::Committing) may be done.
     pub fn jobs(&self) -> Vec<IncompleteJob> {
         self.ledger.of(&self.component)
     }

@@ -95,6 +95,6 @@ pub use self::{
     reason::{Reason, Signal},
     report::{CallReport, ComponentReport, NotifierReport, Outcome, Report, StepReport},
     runtime::{AbortHandle, Accept, BoxFuture, Drive, Runtime, Transport},
-    shutdown::{Builder, Handle, JoinError, Shutdown, StartError},
+    shutdown::{AddComponentError, Builder, Handle, Shutdown, StartError},
     watch::Watch,
 };

@@ -108,6 +108,9 @@ const REPEAT: Duration = Duration::from_millis(200);
 const CLAIM_WAIT: Duration = Duration::from_millis(250);
 const FORCE_WAIT: Duration = Duration::from_millis(100);
 
+/// `main` has at least this long to return, if there is time, even where nothing is reserved for it.
+const LEAVE_WAIT: Duration = Duration::from_millis(250);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     /// Others come first.
@@ -160,6 +163,10 @@ impl Machine {
 
     pub(crate) fn is_gone(&self) -> bool {
         self.state == State::Gone
+    }
+
+    pub(crate) fn is_at(&self, state: State) -> bool {
+        self.state == state
     }
 
     /// The components, final from now on. Before the shutdown begins.
@@ -280,7 +287,7 @@ impl Machine {
     // ---- the insides
 
     /// When the present step ends at the latest.
-    fn ends(&self) -> Option<Instant> {
+    pub(crate) fn ends(&self) -> Option<Instant> {
         let timeline = self.timeline.as_ref()?;
         let latest = match self.state {
             State::Running | State::Gone => return None,
@@ -314,7 +321,8 @@ impl Machine {
     }
 
     fn enter(&mut self, now: Instant) {
-        let tail = self.timeline.expect("a shutdown that goes on has begun").tail;
+        let timeline = self.timeline.expect("a shutdown that goes on has begun");
+        let left = |until: Instant| until.saturating_duration_since(now);
         match self.state {
             State::Running => unreachable!("no transition leads back"),
             State::Draining => {
@@ -322,18 +330,18 @@ impl Machine {
                 self.take_turns(now);
             }
             State::Claiming => {
-                self.step_ends = Some(now + CLAIM_WAIT.min(tail.hand_over / 4));
+                self.step_ends = Some(now + CLAIM_WAIT.min(left(timeline.answer) / 4));
                 self.ask(now, Action::Claim, self.plan.len());
             }
             State::HandingOver => self.ask(now, Action::HandOver, 1),
             State::Answering => self.ask(now, Action::Answer, self.plan.len()),
             State::Forcing => {
-                self.step_ends = Some(now + FORCE_WAIT.min(tail.release / 4));
+                self.step_ends = Some(now + FORCE_WAIT.min(left(timeline.exit) / 4));
                 self.ask(now, Action::Force, self.plan.len());
             }
             State::Releasing => self.ask(now, Action::Release, self.release_parties),
             State::Leaving => {
-                self.step_ends = Some(now + tail.release);
+                self.step_ends = Some(now + timeline.tail.release.max(LEAVE_WAIT));
                 self.actions.push_back(Action::Finish);
             }
             State::Gone => self.actions.push_back(Action::Exit(None)),

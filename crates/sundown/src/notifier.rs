@@ -113,6 +113,7 @@ impl NotifyError {
 
 /// The beginning of a shutdown, for the outside.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Notice {
     /// Names this shutdown in all that is sent about it.
     pub shutdown: Uuid,

@@ -54,7 +54,8 @@ impl Reserves {
 
     /// Whether what the user reserved fits into the grace.
     pub(crate) fn check(&self, grace: &Grace) -> Result<(), PlanError> {
-        if self.fixed() <= grace.length() {
+        let all_set = self.set.iter().all(Option::is_some);
+        if self.fixed() < grace.length() || (all_set && self.fixed() == grace.length()) {
             return Ok(());
         }
         let names =
@@ -64,18 +65,22 @@ impl Reserves {
     }
 
     /// The tail for so much time. Defaults that would take more than half of what the user's own leave shrink in
-    /// proportion, so that there is time to drain even in a small grace; the user's own shrink only when a nearer
-    /// deadline leaves no choice.
+    /// proportion, so that there is time to drain even in a small grace. When a nearer deadline leaves the user's own no
+    /// room, all shrink together.
     pub(crate) fn resolve(&self, available: Duration) -> Tail {
         let fixed = self.fixed();
-        let free = available.saturating_sub(fixed) / 2;
         let defaults = || Reserve::ALL.into_iter().filter(|reserve| self.set[*reserve as usize].is_none());
         let wanted: Duration = defaults().map(|reserve| reserve.default_of(available)).sum();
-        let of = |reserve: Reserve| match self.set[reserve as usize] {
-            Some(set) if fixed > available => scale(set, available, fixed),
-            Some(set) => set,
-            None if wanted > free => scale(reserve.default_of(available), free, wanted),
-            None => reserve.default_of(available),
+        let free = available.saturating_sub(fixed) / 2;
+        let cramped = fixed > available / 4 * 3 && fixed.saturating_add(wanted) > available;
+        let of = |reserve: Reserve| {
+            let set = self.set[reserve as usize];
+            let length = set.unwrap_or_else(|| reserve.default_of(available));
+            match set {
+                _ if cramped => scale(length, available, fixed.saturating_add(wanted)),
+                None if wanted > free => scale(length, free, wanted),
+                _ => length,
+            }
         };
         Tail {
             hand_over: of(Reserve::HandOver),

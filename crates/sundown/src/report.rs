@@ -122,7 +122,7 @@ pub struct ComponentReport {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct NotifierReport {
-    /// `the one that takes over`, or `told`, with its place.
+    /// `take-over`, or `told-1` and so on, in their order.
     pub name: String,
     /// `Notifier::draining`.
     pub draining: Outcome,
@@ -132,10 +132,28 @@ pub struct NotifierReport {
     pub finished: Outcome,
 }
 
+impl ComponentReport {
+    /// One that nothing has been asked of yet.
+    pub(crate) fn new(name: &str) -> Self {
+        ComponentReport {
+            name: name.to_owned(),
+            drained: Outcome::NotCalled,
+            stragglers: None,
+            in_flight: Outcome::NotCalled,
+            claim: Outcome::NotCalled,
+            conclude: Outcome::NotCalled,
+            force: Outcome::NotCalled,
+            notes: Vec::new(),
+        }
+    }
+}
+
 impl Report {
-    /// Whether everything went well: every job completed or handed over, nothing panicked, failed or hung.
+    /// Whether nothing was lost: every job ended by itself or was handed over, and nothing that a shutdown depends on
+    /// panicked, failed or hung.
     ///
-    /// A component that did not drain is no failure by itself: its jobs were handed over, and its clients answered.
+    /// A component that did not drain is no loss by itself: its jobs were handed over, and its clients answered. Nor is
+    /// a notifier that could not be told of the beginning or the end.
     pub fn is_clean(&self) -> bool {
         let failed = |outcome: &Outcome| outcome.is_failure();
         let components = self.components.iter().any(|c| {
@@ -143,7 +161,8 @@ impl Report {
                 || [&c.in_flight, &c.claim, &c.conclude, &c.force].into_iter().any(failed)
         });
         let notifiers = self.notifiers.iter().any(|n| failed(&n.incomplete));
-        let jobs = self.jobs.unacknowledged.is_empty() && self.jobs.in_doubt.is_empty();
+        let jobs = &self.jobs;
+        let jobs = jobs.unacknowledged.is_empty() && jobs.in_doubt.is_empty() && jobs.unnamed_in_doubt == 0;
         jobs && !components && !notifiers && !self.release.iter().any(|hook| failed(&hook.outcome))
     }
 

@@ -17,7 +17,7 @@ use std::{
 use crate::{
     BoxFuture, Deadline, Drainable, Grace, GraceError, Notifier, PlanError, Readiness, Reason, Report,
     Reserve, Runtime, Watch,
-    conductor::{Cast, Conductor, Desk, Event},
+    conductor::{Conductor, Desk, Event, Setup, describe},
     errand::{Errands, Place},
     latch::{Shared, Waiting},
     machine::Machine,
@@ -47,11 +47,13 @@ pub(crate) struct Component {
     pub(crate) name: String,
     pub(crate) after: Vec<String>,
     pub(crate) drainable: Arc<dyn Drainable>,
+    pub(crate) place: Arc<Place>,
 }
 
 pub(crate) struct Hook {
     pub(crate) name: String,
     pub(crate) run: BoxFuture<'static, ()>,
+    pub(crate) place: Arc<Place>,
 }
 
 /// The components that have joined so far. The lock guards the list; no component's code runs under it.
@@ -59,26 +61,35 @@ pub(crate) struct Hook {
 pub(crate) struct Roster(Mutex<(Vec<Component>, bool)>);
 
 impl Roster {
-    fn join(&self, component: Component) -> Result<(), JoinError> {
+    fn new(components: Vec<Component>) -> Result<Self, PlanError> {
+        plan(&components)?;
+        Ok(Roster(Mutex::new((components, false))))
+    }
+
+    fn join(&self, component: Component) -> Result<(), AddComponentError> {
         let mut roster = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (components, frozen) = &mut *roster;
-        let refused = if *frozen {
-            Some(JoinError::Draining(component.name.clone()))
-        } else {
-            let order = components.iter().chain([&component]).map(Component::order).collect::<Vec<_>>();
-            Plan::new(&order).err().map(JoinError::Plan)
+        if *frozen {
+            // The component's destructor is foreign code.
+            drop(roster);
+            return Err(AddComponentError::Draining(component.name.clone()));
+        }
+        components.push(component);
+        let Err(error) = plan(components) else { return Ok(()) };
+        let refused = components.pop();
+        drop(roster);
+        drop(refused);
+        Err(error.into())
+    }
+
+    /// Tells the first components; nobody else has the roster yet.
+    fn tell_joined(&self, watch: &Watch) {
+        let components: Vec<_> = {
+            let roster = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            roster.0.iter().map(|component| component.drainable.clone()).collect()
         };
-        match refused {
-            None => {
-                components.push(component);
-                Ok(())
-            }
-            Some(error) => {
-                // The component's destructor is foreign code.
-                drop(roster);
-                drop(component);
-                Err(error)
-            }
+        for component in components {
+            component.joined(watch);
         }
     }
 
@@ -87,9 +98,13 @@ impl Roster {
         let mut roster = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         roster.1 = true;
         let components = std::mem::take(&mut roster.0);
-        let order: Vec<_> = components.iter().map(Component::order).collect();
-        (components, Plan::new(&order).expect("every component was checked when it joined"))
+        let plan = plan(&components).expect("every component was checked when it joined");
+        (components, plan)
     }
+}
+
+fn plan(components: &[Component]) -> Result<Plan, PlanError> {
+    Plan::new(&components.iter().map(Component::order).collect::<Vec<_>>())
 }
 
 impl Component {
@@ -105,11 +120,11 @@ pub struct Builder {
     owns_process: bool,
     grace: Option<Grace>,
     reserves: Reserves,
-    components: Vec<Component>,
+    components: Vec<(Ordered, Arc<dyn Drainable>)>,
     after_nothing: bool,
-    takes_over: Option<DynNotifier>,
+    take_over: Vec<DynNotifier>,
     told: Vec<DynNotifier>,
-    hooks: Vec<Hook>,
+    hooks: Vec<(String, BoxFuture<'static, ()>)>,
 }
 
 impl Builder {
@@ -121,7 +136,7 @@ impl Builder {
             reserves: Reserves::default(),
             components: Vec::new(),
             after_nothing: false,
-            takes_over: None,
+            take_over: Vec::new(),
             told: Vec::new(),
             hooks: Vec::new(),
         }
@@ -129,23 +144,22 @@ impl Builder {
 
     /// Adds a part of the service that drains. Names are unique; they are what the report speaks of.
     pub fn component(mut self, name: impl Into<String>, component: impl Drainable) -> Self {
-        let component = Component { name: name.into(), after: Vec::new(), drainable: Arc::new(component) };
-        self.components.push(component);
+        self.components.push(((name.into(), Vec::new()), Arc::new(component)));
         self
     }
 
     /// The component added last drains after these: it is closed when they have ended, or their time is over.
     pub fn after<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         match self.components.last_mut() {
-            Some(component) => component.after.extend(names.into_iter().map(Into::into)),
+            Some(((_, after), _)) => after.extend(names.into_iter().map(Into::into)),
             None => self.after_nothing = true,
         }
         self
     }
 
-    /// Who takes over the jobs that cannot finish. There is one; the last one named counts.
+    /// Who takes over the jobs that cannot finish. There is one.
     pub fn hand_over_to(mut self, notifier: impl Notifier) -> Self {
-        self.takes_over = Some(Arc::new(notifier));
+        self.take_over.push(Arc::new(notifier));
         self
     }
 
@@ -174,7 +188,7 @@ impl Builder {
         name: impl Into<String>,
         run: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        self.hooks.push(Hook { name: name.into(), run: Box::pin(run) });
+        self.hooks.push((name.into(), Box::pin(run)));
         self
     }
 
@@ -195,41 +209,41 @@ impl Builder {
         if self.after_nothing {
             return Err(StartError::AfterNothing);
         }
-        let order: Vec<_> = self.components.iter().map(Component::order).collect();
-        Plan::new(&order)?;
-        drop(self.runtime.private().map_err(StartError::Runtime)?);
+        if self.take_over.len() > 1 {
+            return Err(StartError::TwoTakeOver(self.take_over.len()));
+        }
+        let place = || Place::new(&self.runtime).map_err(StartError::Runtime);
+        let component =
+            |((name, after), drainable)| Ok(Component { name, after, drainable, place: place()? });
+        let roster =
+            Roster::new(self.components.into_iter().map(component).collect::<Result<_, StartError>>()?)?;
+        let hook = |(name, run)| Ok(Hook { name, run, place: place()? });
+        let hooks: Vec<_> = self.hooks.into_iter().map(hook).collect::<Result<_, StartError>>()?;
         let ownership = match self.owns_process {
             true => Some(Ownership::claim().ok_or(StartError::AlreadyStarted)?),
             false => None,
         };
 
         let errands = Errands::start().map_err(StartError::Thread)?;
-        let desks = open_desks(&self.runtime, &errands, self.takes_over, self.told)?;
-        let hub = Arc::new(Hub::default());
-        for component in self.components {
-            hub.roster.join(component).map_err(|error| match error {
-                JoinError::Plan(error) => StartError::Plan(error),
-                JoinError::Draining(_) => unreachable!("nothing has begun"),
-            })?;
-        }
+        let desks = open_desks(&self.runtime, &errands, self.take_over, self.told)?;
         let (mailbox, events) = mpsc::channel();
         let go = start_thread(self.owns_process)?;
         if let Some(ownership) = ownership {
             ownership.listen(mailbox.clone()).map_err(StartError::Signals)?;
         }
-        let conductor = Conductor {
-            machine: Machine::new(grace.length(), self.reserves, self.hooks.len() + desks.len()),
+        let hub = Arc::new(Hub { roster, ..Hub::default() });
+        hub.roster.tell_joined(&Watch::new(hub.stages.clone()));
+        let conductor = Conductor::new(Setup {
+            machine: Machine::new(grace.length(), self.reserves, hooks.len() + desks.len()),
             hub: hub.clone(),
-            runtime: self.runtime.clone(),
             errands,
             events,
             mailbox: mailbox.clone(),
             desks,
-            hooks: self.hooks,
-            owns_process: self.owns_process,
+            hooks,
             grace,
-            cast: Cast::default(),
-        };
+            owns_process: self.owns_process,
+        });
         go.send(conductor)
             .map_err(|_| StartError::Thread(io::Error::other("the conductor's thread is gone")))?;
         Ok(Shutdown { handle: Handle { hub, mailbox, runtime: self.runtime } })
@@ -238,7 +252,7 @@ impl Builder {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.components.iter().map(|component| &component.name).collect();
+        let names: Vec<_> = self.components.iter().map(|((name, _), _)| name).collect();
         f.debug_struct("Builder")
             .field("grace", &self.grace)
             .field("components", &names)
@@ -250,11 +264,13 @@ impl fmt::Debug for Builder {
 fn start_thread(owns_process: bool) -> Result<Sender<Conductor>, StartError> {
     let (go, conductor) = mpsc::channel::<Conductor>();
     let run = move || {
-        let Ok(conductor) = conductor.recv() else { return };
-        if catch_unwind(AssertUnwindSafe(|| conductor.run())).is_err() && owns_process {
+        let Ok(mut conductor) = conductor.recv() else { return };
+        let broken = catch_unwind(AssertUnwindSafe(|| conductor.run())).is_err();
+        if broken && owns_process {
             // A defect of this crate. Better gone than deaf to the platform.
             signal_hook::low_level::exit(101);
         }
+        conductor.dispose(broken);
     };
     thread::Builder::new().name("sundown".into()).spawn(run).map_err(StartError::Thread)?;
     Ok(go)
@@ -264,28 +280,31 @@ fn start_thread(owns_process: bool) -> Result<Sender<Conductor>, StartError> {
 fn open_desks(
     runtime: &Arc<dyn Runtime>,
     errands: &Errands,
-    takes_over: Option<DynNotifier>,
+    take_over: Vec<DynNotifier>,
     told: Vec<DynNotifier>,
 ) -> Result<Vec<Desk>, StartError> {
-    let named = takes_over.into_iter().map(|notifier| ("take-over".to_owned(), true, notifier));
+    let take_over = take_over.into_iter().map(|notifier| ("take-over".to_owned(), true, notifier));
     let told = told.into_iter().enumerate().map(|(n, told)| (format!("told-{}", n + 1), false, told));
-    let (tell, told_us) = mpsc::channel();
+    let (tell, answers) = mpsc::channel();
+    let give_up = Shared::default();
     let mut desks: Vec<Desk> = Vec::new();
-    for (at, (name, takes_over, notifier)) in named.chain(told).enumerate() {
-        let place = Arc::new(Place::new(runtime.clone(), runtime.private().map_err(StartError::Runtime)?));
+    for (at, (name, takes_over, notifier)) in take_over.chain(told).enumerate() {
+        let place = Place::new(runtime).map_err(StartError::Runtime)?;
         let (tell, preparing, theirs) = (tell.clone(), notifier.clone(), place.clone());
+        let cancel = give_up.clone();
         errands.run(&name, move || {
-            let prepare = async move { preparing.prepare().await.map_err(|error| error.to_string()) };
-            theirs.drive(Box::pin(prepare), Arc::default(), |outcome| drop(tell.send((at, outcome))));
+            let prepare = async move { preparing.prepare().await.map_err(describe) };
+            theirs.drive(Box::pin(prepare), cancel, |outcome| drop(tell.send((at, outcome))));
         });
         desks.push(Desk { name, takes_over, notifier, place });
     }
     let until = Instant::now() + PREPARE;
     let mut late: Vec<_> = (0..desks.len()).collect();
     while let Some(first) = late.first() {
-        let answer = told_us.recv_timeout(until.saturating_duration_since(Instant::now()));
+        let answer = answers.recv_timeout(until.saturating_duration_since(Instant::now()));
         let (at, outcome) = answer.unwrap_or((*first, Outcome::Late));
         if outcome.is_failure() {
+            give_up.open();
             return Err(StartError::Notifier { name: desks[at].name.clone(), outcome });
         }
         late.retain(|waiting| *waiting != at);
@@ -306,6 +325,9 @@ pub enum StartError {
     /// `after` was called before any component was added.
     #[error("`after` names an order, but no component was added before it")]
     AfterNothing,
+    /// More than one notifier is to take over.
+    #[error("{0} notifiers were named to take over, there can be one (others can be told, or chained)")]
+    TwoTakeOver(usize),
     /// The runtime cannot give a private place.
     #[error("the runtime gives no private place: {0}")]
     Runtime(#[source] io::Error),
@@ -333,13 +355,16 @@ pub enum StartError {
 /// Why a component could not join a running service.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum JoinError {
+pub enum AddComponentError {
     /// The shutdown has begun.
     #[error("component {0:?} comes too late: the service is draining")]
     Draining(String),
     /// Its name or its order cannot work.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The runtime gives it no private place.
+    #[error("the runtime gives no private place: {0}")]
+    Runtime(#[source] io::Error),
 }
 
 /// The owner of a shutdown.
@@ -411,8 +436,8 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Begins the shutdown, with the usual grace. If it has begun already, this changes nothing but a deadline that is
-    /// later.
+    /// Begins the shutdown, with the usual grace. If it has begun already, a deadline that would come later than that is
+    /// tightened, and nothing else changes.
     pub fn begin(&self, reason: impl Into<Reason>) {
         self.send_begin(reason.into(), None);
     }
@@ -457,15 +482,19 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// When the shutdown has begun, the name is taken, or the order cannot work.
-    pub fn component<N: Into<String>>(
+    /// When the shutdown has begun, the name is taken, the order cannot work, or the system has no resources for it.
+    pub fn component(
         &self,
         name: impl Into<String>,
         component: impl Drainable,
-        after: impl IntoIterator<Item = N>,
-    ) -> Result<(), JoinError> {
-        let after = after.into_iter().map(Into::into).collect();
-        self.hub.roster.join(Component { name: name.into(), after, drainable: Arc::new(component) })
+        after: &[&str],
+    ) -> Result<(), AddComponentError> {
+        let place = Place::new(&self.runtime).map_err(AddComponentError::Runtime)?;
+        let (name, after) = (name.into(), after.iter().map(|name| (*name).to_owned()).collect());
+        let drainable: Arc<dyn Drainable> = Arc::new(component);
+        self.hub.roster.join(Component { name, after, drainable: drainable.clone(), place })?;
+        drainable.joined(&self.watch());
+        Ok(())
     }
 
     /// Resolves when the shutdown has finished, with what it did.

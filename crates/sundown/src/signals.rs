@@ -4,7 +4,7 @@ use std::{
     io,
     sync::{
         atomic::{AtomicBool, Ordering},
-        mpsc::Sender,
+        mpsc::{self, Sender},
     },
     thread,
     time::Instant,
@@ -33,8 +33,14 @@ impl Ownership {
 
     /// Sends what arrives from now on, each with the time at which it was seen.
     pub(crate) fn listen(mut self, events: Sender<Event>) -> io::Result<()> {
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT])?;
+        let (registered, answer) = mpsc::channel();
+        // The thread first: once signals are registered, their default actions are gone for good.
         thread::Builder::new().name("sundown-signals".into()).spawn(move || {
+            let mut signals = match Signals::new([SIGTERM, SIGINT, SIGQUIT]) {
+                Ok(signals) => signals,
+                Err(error) => return drop(registered.send(Err(error))),
+            };
+            let _ = registered.send(Ok(()));
             for number in signals.forever() {
                 let now = Instant::now();
                 if let Some(signal) = Signal::from_number(number)
@@ -44,6 +50,7 @@ impl Ownership {
                 }
             }
         })?;
+        answer.recv().map_err(io::Error::other)??;
         self.used = true;
         Ok(())
     }

@@ -112,7 +112,7 @@ impl Unfinished {
     }
 }
 
-/// A job that a shutdown has taken from those who were doing it.
+/// A job that a shutdown has taken from those who were doing it, or found in mid-commit.
 ///
 /// It serialises as a record of all that is known: `job`, `key`, `component`, `age_ms`, `payload`, `checkpoint`.
 /// Serialising runs the payload's own code.
@@ -160,6 +160,11 @@ impl IncompleteJob {
 
     pub(crate) fn acknowledge(&self) -> bool {
         self.job.word().acknowledge()
+    }
+
+    /// The claim's side of the race.
+    pub(crate) fn take(&self) -> bool {
+        self.job.word().take()
     }
 
     pub(crate) fn settle(&self, hung: bool) {

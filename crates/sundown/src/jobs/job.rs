@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::Future,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError},
 };
 
 use serde::Serialize;
@@ -11,12 +11,13 @@ use serde::Serialize;
 use super::{
     id::{InvalidJobId, JobId, Key},
     incomplete::{AnyEntry, Entry, UntilTaken},
-    store::{Claimed, Store},
+    store::{Slot, Store},
     word::Fate,
 };
 use crate::{Guard, latch::Waiting};
 
 /// Permission to begin one job: see [`Jobs::reserve`](super::Jobs::reserve). It counts as in flight.
+#[must_use = "a dropped reservation is given up"]
 pub struct Reservation<P> {
     pub(super) store: Arc<Store<P>>,
     pub(super) guard: Guard,
@@ -34,9 +35,13 @@ impl<P: Serialize + Send + Sync + 'static> Reservation<P> {
         InvalidJobId: From<I::Error>,
     {
         let id = id.try_into().map_err(InvalidJobId::from)?;
-        let key = self.store.next_key();
-        let begun = self.store.insert(key, id, payload, self.guard, true);
-        Ok(begun.unwrap_or_else(|Claimed| unreachable!("a promised job is never refused")))
+        Ok(self.store.begin_promised(id, payload, self.guard))
+    }
+}
+
+impl<P> fmt::Debug for Reservation<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reservation")
     }
 }
 
@@ -52,7 +57,7 @@ pub struct Job<P: Serialize + Send + Sync + 'static> {
 struct Inner<P> {
     store: Arc<Store<P>>,
     entry: Arc<Entry<P>>,
-    place: (usize, usize),
+    slot: Slot,
     /// Last: see the invariants of the module.
     guard: Guard,
 }
@@ -63,13 +68,8 @@ struct Inner<P> {
 pub struct Taken;
 
 impl<P: Serialize + Send + Sync + 'static> Job<P> {
-    pub(super) fn new(
-        store: Arc<Store<P>>,
-        entry: Arc<Entry<P>>,
-        place: (usize, usize),
-        guard: Guard,
-    ) -> Self {
-        Job { inner: Some(Inner { store, entry, place, guard }) }
+    pub(super) fn new(store: Arc<Store<P>>, entry: Arc<Entry<P>>, slot: Slot, guard: Guard) -> Self {
+        Job { inner: Some(Inner { store, entry, slot, guard }) }
     }
 
     fn inner(&self) -> &Inner<P> {
@@ -129,8 +129,7 @@ impl<P: Serialize + Send + Sync + 'static> Job<P> {
         if inner.entry.word.advance(Fate::Running, Fate::Committing) {
             Ok(Commit { inner: Some(inner) })
         } else {
-            // Taken: the ledger has it.
-            inner.store.remove(inner.place);
+            // The ledger has it, and gave its slot up.
             Err(Taken)
         }
     }
@@ -156,13 +155,11 @@ impl<P: Serialize + Send + Sync + 'static> Job<P> {
 
 impl<P: Serialize + Send + Sync + 'static> Drop for Job<P> {
     fn drop(&mut self) {
-        let Some(Inner { store, entry, place, guard }) = self.inner.take() else { return };
+        let Some(Inner { store, entry, slot, guard }) = self.inner.take() else { return };
+        // Incomplete, if a shutdown is there to hand it over: the claim finds it in its slot.
         let abandoned = store.is_draining() && entry.word.advance(Fate::Running, Fate::Abandoned);
-        if !abandoned {
-            if entry.word.advance(Fate::Running, Fate::Failed) {
-                store.tally.failed.fetch_add(1, Ordering::Relaxed);
-            }
-            store.remove(place);
+        if !abandoned && entry.word.advance(Fate::Running, Fate::Failed) {
+            store.remove(slot, Fate::Failed);
         }
         drop(entry);
         drop(guard);
@@ -193,23 +190,12 @@ impl<P: Serialize + Send + Sync + 'static> Commit<P> {
     }
 
     fn end(&mut self, fate: Fate) {
-        let Some(Inner { store, entry, place, guard }) = self.inner.take() else { return };
+        let Some(Inner { store, entry, slot, guard }) = self.inner.take() else { return };
         // The report may have given up on it and said in doubt; then that stands.
-        let counted = entry.word.advance(Fate::Committing, fate);
-        let tally = match fate {
-            Fate::Completed => &store.tally.completed,
-            Fate::Failed => &store.tally.failed,
-            _ => &store.tally.in_doubt,
-        };
-        // In doubt before the claim of a shutdown: the slot stays, so that the claim finds it and the report names it.
-        // In doubt after it: the ledger has it.
-        let named = fate == Fate::InDoubt && store.is_draining();
-        if counted && !named {
-            // Relaxed: the count is read after the guard is gone, or as it happens to be.
-            tally.fetch_add(1, Ordering::Relaxed);
-        }
-        if !named || store.is_claimed() {
-            store.remove(place);
+        let ended = entry.word.advance(Fate::Committing, fate);
+        // In doubt while draining: it keeps its slot, so that the claim finds it and the report names it.
+        if ended && !(fate == Fate::InDoubt && store.is_draining()) {
+            store.remove(slot, fate);
         }
         drop(entry);
         drop(guard);

@@ -1,15 +1,16 @@
 //! Named work with a payload: begun, committed, or taken over.
 //!
-//! Who owns a job is decided by one atomic word ([`word`]); everything else (the store's slots, the counts, the
-//! ledger's list) follows from what that word said and may lag behind it. Invariants:
+//! Who owns a job is decided by one atomic word ([`word`]). Where a job is listed is decided by the lock of its shard.
+//! Invariants:
 //!
 //! 1. **One winner.** A commit and the claim compete for the same compare-and-swap out of *running*.
-//! 2. **Nothing is missed.** A job is put into its slot before [`Jobs::begin`] returns, and the claim looks at each
-//!    shard under its lock after it has published itself; who comes later sees the claim and is refused (or, with a
-//!    reservation, taken at birth).
-//! 3. **Drained means recorded.** The guard that keeps a job in flight is dropped last, after its word, its count and
-//!    its slot.
-//! 4. **Nothing outlives the unit** but what is to be handed over: a job dropped while draining keeps its slot until
+//! 2. **One list.** Under its shard's lock a job is in a slot, or in the counts of those that ended, or the claim has
+//!    taken the shard's slots and counts together. From then on the ledger has it, and its word says how it ended. So
+//!    a job that ends around the claim is neither lost nor counted twice, whatever the order of the steps.
+//! 3. **Nothing is missed.** A job has its slot before `begin` returns; who comes after the claim is refused, or, with
+//!    a reservation, taken at birth.
+//! 4. **Drained means recorded.** The guard that keeps a job in flight is dropped last, after its word and its slot.
+//! 5. **Nothing outlives the unit** but what is to be handed over: a job dropped while draining keeps its slot until
 //!    the claim.
 
 mod id;
@@ -25,4 +26,4 @@ pub use self::{
     store::{BeginError, Jobs},
     word::Fate,
 };
-pub(crate) use self::{incomplete::Unfinished, store::Tally};
+pub(crate) use self::{incomplete::Unfinished, store::Ended};

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -20,7 +20,7 @@ use super::{
     job::{Job, Reservation},
     word::{Fate, Word},
 };
-use crate::{Claims, Deadline, Drainable, Draining, Gate, InFlight, Unit};
+use crate::{Claims, Deadline, Drainable, Draining, Gate, Guard, InFlight, Unit, Watch};
 
 const SHARDS: usize = 16;
 
@@ -52,22 +52,43 @@ pub struct Jobs<P> {
 pub(super) struct Store<P> {
     instance: Uuid,
     sequence: AtomicU64,
-    pub(super) gate: Gate,
-    /// Running jobs, and those dropped while draining. A shard's lock guards its slots and nothing else.
-    shards: [Mutex<Slab<Arc<Entry<P>>>>; SHARDS],
-    pub(super) tally: Arc<Tally>,
-    claimed: OnceLock<Claims>,
+    gate: Gate,
+    shards: [Mutex<Shard<P>>; SHARDS],
+    /// Of the shutdown that the store has joined, if it has.
+    watch: OnceLock<Watch>,
     new_word: fn() -> Word,
 }
 
-/// How many jobs a store has seen, and how they ended by themselves.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) completed: AtomicU64,
-    pub(crate) failed: AtomicU64,
-    /// Commits that were dropped before they were finished, while no shutdown was there to name them.
-    pub(crate) in_doubt: AtomicU64,
+/// The lock guards the lists and the counts, so that a job is in one of them at any moment; nothing is called, and
+/// nothing of the user's is dropped, under it.
+struct Shard<P> {
+    /// Running jobs, and those that ended while draining in a way that the claim must hear of.
+    slots: Slab<Arc<Entry<P>>>,
+    ended: Ended,
+    /// Set when the claim has taken the lists; from then on there are no slots.
+    claims: Option<Claims>,
 }
+
+/// How many jobs ended by themselves.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ended {
+    pub(crate) completed: u64,
+    pub(crate) failed: u64,
+    pub(crate) in_doubt: u64,
+}
+
+impl Ended {
+    fn count(&mut self, fate: Fate) {
+        match fate {
+            Fate::Completed => self.completed += 1,
+            Fate::InDoubt => self.in_doubt += 1,
+            _ => self.failed += 1,
+        }
+    }
+}
+
+/// A job's shard and its slot there; none if it began after the claim.
+pub(super) type Slot = Option<(usize, usize)>;
 
 /// Why a job could not begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,9 +119,10 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
                 instance: Uuid::new_v4(),
                 sequence: AtomicU64::new(0),
                 gate: Gate::new(),
-                shards: std::array::from_fn(|_| Mutex::default()),
-                tally: Arc::default(),
-                claimed: OnceLock::new(),
+                shards: std::array::from_fn(|_| {
+                    Mutex::new(Shard { slots: Slab::new(), ended: Ended::default(), claims: None })
+                }),
+                watch: OnceLock::new(),
                 new_word,
             }),
         }
@@ -119,7 +141,7 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
         let id = id.try_into().map_err(InvalidJobId::from)?;
         let guard = self.store.gate.enter()?;
         let key = self.store.next_key();
-        Ok(self.store.insert(key, id, payload, guard, false).map_err(|Claimed| Draining)?)
+        Ok(self.store.begin(key, id, payload, guard)?)
     }
 
     /// Begins a job that nobody named; its id is its key.
@@ -130,7 +152,7 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
     pub fn begin_unnamed(&self, payload: P) -> Result<Job<P>, Draining> {
         let guard = self.store.gate.enter()?;
         let key = self.store.next_key();
-        self.store.insert(key, key.into(), payload, guard, false).map_err(|Claimed| Draining)
+        self.store.begin(key, key.into(), payload, guard)
     }
 
     /// Permission to begin one job, for stores that must take a lease elsewhere in between: once given, the job can
@@ -140,7 +162,7 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
     ///
     /// When the store is closed.
     pub fn reserve(&self) -> Result<Reservation<P>, Draining> {
-        Ok(Reservation { guard: self.store.gate.enter()?, store: self.store.clone() })
+        Ok(Reservation { guard: self.store.enter()?, store: self.store.clone() })
     }
 
     /// Refuses new jobs from here on. Idempotent.
@@ -160,15 +182,27 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
     /// The running jobs by id.
     pub fn in_flight(&self) -> InFlight {
         let now = Instant::now();
-        let entries = self.store.shards.iter().flat_map(Store::snapshot);
-        InFlight::named(
-            entries
-                .filter(|entry| matches!(entry.word.fate(), Fate::Running | Fate::Committing | Fate::Taken))
-                .map(|entry| Unit {
-                    name: entry.id.to_string(),
-                    age: Some(now.saturating_duration_since(entry.since)),
-                }),
-        )
+        let entries: Vec<_> = self
+            .store
+            .shards
+            .iter()
+            .flat_map(|shard| lock(shard).slots.iter().map(|(_, entry)| entry.clone()).collect::<Vec<_>>())
+            .collect();
+        let running =
+            entries.iter().filter(|entry| matches!(entry.word.fate(), Fate::Running | Fate::Committing));
+        InFlight::named(running.map(|entry| Unit {
+            name: entry.id.to_string(),
+            age: Some(now.saturating_duration_since(entry.since)),
+        }))
+    }
+
+    /// Tells the store which shutdown it belongs to: jobs that are dropped once that is announced are incomplete, even
+    /// before the store is closed.
+    ///
+    /// For stores that wrap this one; as a component of its own, the shutdown calls it.
+    pub fn joined(&self, watch: &Watch) {
+        // The first one stands: a store belongs to one shutdown.
+        let _ = self.store.watch.set(watch.clone());
     }
 
     /// Closes the store and puts every unfinished job into the ledger, where none can commit any more.
@@ -176,26 +210,30 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
     /// For stores that wrap this one; as a component of its own, the shutdown calls it.
     pub fn claim(&self, claims: &Claims) {
         self.close();
-        if self.store.claimed.set(claims.clone()).is_err() {
-            return;
+        let mut listed = Vec::new();
+        for shard in &self.store.shards {
+            let (slots, ended) = {
+                let mut shard = lock(shard);
+                if shard.claims.is_some() {
+                    return;
+                }
+                shard.claims = Some(claims.clone());
+                (std::mem::take(&mut shard.slots), std::mem::take(&mut shard.ended))
+            };
+            claims.count(ended);
+            listed.extend(slots.into_iter().map(|(_, entry)| {
+                let taken = claims.push(entry.clone());
+                (entry, taken)
+            }));
         }
-        claims.count(self.store.tally.clone());
-        let taken: Vec<_> = self
-            .store
-            .shards
-            .iter()
-            .flat_map(Store::snapshot)
-            .filter(|entry| claims.push(entry.clone()))
-            .collect();
-        // Only now: a waker that blocks must not keep the rest from being pushed.
-        for entry in taken {
-            entry.taken.open();
+        // Only now: a waker or a payload's destructor that blocks must not keep the rest from being pushed.
+        for (entry, taken) in listed {
+            if taken {
+                entry.taken.open();
+            }
         }
     }
 }
-
-/// The store had been claimed already.
-pub(super) struct Claimed;
 
 impl<P: Serialize + Send + Sync + 'static> Store<P> {
     pub(super) fn next_key(&self) -> Key {
@@ -203,63 +241,68 @@ impl<P: Serialize + Send + Sync + 'static> Store<P> {
         Key { instance: self.instance, sequence: self.sequence.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// `promised`: the job begins even after the claim, as a job that is taken already.
-    pub(super) fn insert(
-        self: &Arc<Self>,
-        key: Key,
-        id: JobId,
-        payload: P,
-        guard: crate::Guard,
-        promised: bool,
-    ) -> Result<Job<P>, Claimed> {
+    fn begin(self: &Arc<Self>, key: Key, id: JobId, payload: P, guard: Guard) -> Result<Job<P>, Draining> {
         let entry = Arc::new(Entry::new(key, id, payload, (self.new_word)()));
-        let shard = key.sequence as usize % SHARDS;
-        let slot = self.lock(shard).insert(entry.clone());
-        // Invariant 2: the claim publishes itself, then locks each shard. Who inserted before that was seen; who
-        // inserts after it sees the claim here, through that same lock.
-        if let Some(claims) = self.claimed.get() {
-            if promised {
-                if claims.push(entry.clone()) {
-                    entry.taken.open();
-                }
-            } else if entry.word.advance(Fate::Running, Fate::Failed) {
-                // Ours still: nobody has begun anything. (If the claim was faster it has the job, and the job goes on
-                // as one that was taken at birth.)
-                let entry = self.lock(shard).try_remove(slot);
-                drop((entry, guard));
-                return Err(Claimed);
-            }
+        match self.insert(&entry) {
+            Ok(slot) => Ok(Job::new(self.clone(), entry, slot, guard)),
+            Err(_) => Err(Draining),
         }
-        Ok(Job::new(self.clone(), entry, (shard, slot), guard))
     }
 
-    pub(super) fn remove(&self, (shard, slot): (usize, usize)) {
-        let entry = self.lock(shard).try_remove(slot);
+    /// Begins a job that was promised: if the claim was faster, as one that is taken from the start.
+    pub(super) fn begin_promised(self: &Arc<Self>, id: JobId, payload: P, guard: Guard) -> Job<P> {
+        let entry = Arc::new(Entry::new(self.next_key(), id, payload, (self.new_word)()));
+        let slot = self.insert(&entry).unwrap_or_else(|claims| {
+            if claims.push(entry.clone()) {
+                entry.taken.open();
+            }
+            None
+        });
+        Job::new(self.clone(), entry, slot, guard)
+    }
+
+    /// Gives the job a slot, unless the claim has been.
+    fn insert(&self, entry: &Arc<Entry<P>>) -> Result<Slot, Claims> {
+        let at = entry.key.sequence as usize % SHARDS;
+        let mut shard = lock(&self.shards[at]);
+        match &shard.claims {
+            Some(claims) => Err(claims.clone()),
+            None => Ok(Some((at, shard.slots.insert(entry.clone())))),
+        }
+    }
+
+    /// Gives a job's slot back and counts how it ended. If the claim has been, the ledger does both.
+    pub(super) fn remove(&self, slot: Slot, fate: Fate) {
+        let Some((at, slot)) = slot else { return };
+        let mut shard = lock(&self.shards[at]);
+        let entry = shard.slots.try_remove(slot);
+        if entry.is_some() {
+            shard.ended.count(fate);
+        }
+        drop(shard);
         drop(entry);
+    }
+
+    pub(super) fn enter(self: &Arc<Self>) -> Result<Guard, Draining> {
+        self.gate.enter()
     }
 
     /// Whether a job that is dropped now is incomplete instead of failed.
     pub(super) fn is_draining(&self) -> bool {
-        self.gate.is_closed()
-    }
-
-    pub(super) fn is_claimed(&self) -> bool {
-        self.claimed.get().is_some()
-    }
-
-    fn lock(&self, shard: usize) -> std::sync::MutexGuard<'_, Slab<Arc<Entry<P>>>> {
-        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+        self.gate.is_closed() || self.watch.get().is_some_and(Watch::is_draining)
     }
 }
 
-impl<P> Store<P> {
-    fn snapshot(shard: &Mutex<Slab<Arc<Entry<P>>>>) -> Vec<Arc<Entry<P>>> {
-        shard.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(_, entry)| entry.clone()).collect()
-    }
+fn lock<P>(shard: &Mutex<Shard<P>>) -> MutexGuard<'_, Shard<P>> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]
 impl<P: Serialize + Send + Sync + 'static> Drainable for Jobs<P> {
+    fn joined(&self, watch: &Watch) {
+        Jobs::joined(self, watch);
+    }
+
     fn close(&self, _deadline: &Deadline) {
         Jobs::close(self);
     }
@@ -306,6 +349,6 @@ impl<P: Serialize + Send + Sync + 'static> From<Arc<Entry<P>>> for Unfinished {
 impl<P> Jobs<P> {
     /// How many slots the store has room for.
     pub(crate) fn slots(&self) -> usize {
-        self.store.shards.iter().map(|shard| shard.lock().unwrap().capacity()).sum()
+        self.store.shards.iter().map(|shard| lock(shard).slots.capacity()).sum()
     }
 }

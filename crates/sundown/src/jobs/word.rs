@@ -126,10 +126,8 @@ impl Word {
 
     /// Somebody else is responsible from here on.
     pub(crate) fn acknowledge(&self) -> bool {
-        self.advance(Fate::Taken, Fate::HandedOver)
-            || self.advance(Fate::Doubted, Fate::HandedOver)
-            // A doubt may have come between the two.
-            || self.advance(Fate::Taken, Fate::HandedOver)
+        // In this order: a word goes from taken to doubted, never back.
+        self.advance(Fate::Taken, Fate::HandedOver) || self.advance(Fate::Doubted, Fate::HandedOver)
     }
 
     /// The hand-over is over: what was not acknowledged is not, or, if nobody can know, in doubt.

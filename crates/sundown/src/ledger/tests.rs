@@ -9,6 +9,8 @@ use std::{
     thread,
 };
 
+use serde::Serialize;
+
 use super::*;
 use crate::Jobs;
 
@@ -99,6 +101,89 @@ fn a_hundred_thousand_jobs_racing_the_claim_are_each_accounted_for_once() {
 fn a_claim_that_looks_first_and_marks_later_fails_that_test() {
     let breach = (0..1_000).find_map(|_| race(&Jobs::torn()).breach());
     assert!(breach.is_some(), "a non-atomic claim went unnoticed");
+}
+
+#[test]
+fn however_a_job_ends_around_the_claim_it_is_accounted_for_once() {
+    const JOBS: u64 = 300;
+    for round in 0..400 {
+        let jobs = Jobs::new();
+        let ledger = Arc::new(Ledger::default());
+        let start = Barrier::new(3);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                let (jobs, start) = (&jobs, &start);
+                scope.spawn(move || {
+                    let begun: Vec<_> = (0..JOBS).map(|n| jobs.begin_unnamed(n).unwrap()).collect();
+                    start.wait();
+                    for job in begun {
+                        match job.payload() % 5 {
+                            0 => drop(job),
+                            1 => drop(job.commit()),
+                            2 => job.complete().unwrap_or(()),
+                            3 => job.fail().unwrap_or(()),
+                            _ => std::mem::forget(job),
+                        }
+                    }
+                });
+            }
+            start.wait();
+            for _ in 0..fastrand() % 10_000 {
+                std::hint::spin_loop();
+            }
+            if round % 2 == 0 {
+                jobs.close();
+            }
+            jobs.claim(&Claims::new(ledger.clone(), "race".into()));
+        });
+        let report = ledger.close();
+        let sum = report.completed
+            + report.failed
+            + report.unnamed_in_doubt
+            + (report.unacknowledged.len() + report.in_doubt.len()) as u64;
+        assert_eq!(sum, 2 * JOBS, "{report:?}");
+    }
+}
+
+#[test]
+fn a_claim_that_comes_after_the_report_takes_nothing() {
+    let ledger = Arc::new(Ledger::default());
+    let jobs = Jobs::new();
+    let job = jobs.begin("late", ()).unwrap();
+    assert_eq!(ledger.close().unacknowledged.len(), 0);
+    jobs.claim(&Claims::new(ledger.clone(), "c".into()));
+    assert_eq!(job.complete(), Ok(()));
+}
+
+#[test]
+fn a_destructor_that_hangs_keeps_no_other_job_from_being_claimed() {
+    use std::sync::mpsc;
+    struct Hangs(mpsc::Receiver<()>);
+    impl Serialize for Hangs {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_unit()
+        }
+    }
+    impl Drop for Hangs {
+        fn drop(&mut self) {
+            let _ = self.0.recv();
+        }
+    }
+    // The receiver is not Sync; the mutex makes it so.
+    let jobs = Jobs::new();
+    let (let_go, hold) = mpsc::channel();
+    let commit = jobs.begin("hangs", std::sync::Mutex::new(Hangs(hold))).unwrap().commit().unwrap();
+    let others: Vec<_> = (0..100)
+        .map(|n| jobs.begin(format!("{n}"), std::sync::Mutex::new(Hangs(mpsc::channel().1))).unwrap())
+        .collect();
+    let ledger = Arc::new(Ledger::default());
+    thread::scope(|scope| {
+        scope.spawn(|| commit.done());
+        jobs.claim(&Claims::new(ledger.clone(), "c".into()));
+        assert_eq!(ledger.taken().len(), 100);
+        drop(let_go);
+    });
+    drop(others);
 }
 
 #[test]

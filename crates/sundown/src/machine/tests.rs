@@ -234,8 +234,20 @@ fn reserves_of_zero_are_possible() {
     for reserve in [Reserve::HandOver, Reserve::Answer, Reserve::Release, Reserve::Margin] {
         reserves.set(reserve, Duration::ZERO);
     }
-    let mut rig = Rig::with(ms(1_000), reserves, &[("http", &[])]);
+    let mut rig = Rig::with(ms(1_000), reserves.clone(), &[("http", &[])]);
     rig.begin();
     assert_eq!(rig.wait(), ms(1_000));
     assert!(rig.machine.is_gone());
+
+    // With time to spare they cost nobody theirs.
+    let mut early = Rig::with(ms(10_000), reserves, &[("http", &[])]);
+    early.begin();
+    early.now = ms(10);
+    early.machine.handle_drained(early.at(), 0);
+    assert_eq!(early.wait(), ms(260), "the claim is waited for");
+    early.machine.handle_answer(early.at(), State::HandingOver, 0);
+    early.machine.handle_answer(early.at(), State::Answering, 0);
+    assert_eq!(early.wait(), ms(360), "so is force");
+    early.machine.handle_answer(early.at(), State::Releasing, 0);
+    assert_eq!(early.wait(), ms(610), "and main");
 }

@@ -1,0 +1,347 @@
+//! What the conductor does when the machine has decided.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use uuid::Uuid;
+
+use super::{Call, Conductor, Event};
+use crate::{
+    Claims, Deadline, HandOver, Notice, NotifyError, Receipt, Signal,
+    errand::{Place, observe},
+    latch::Shared,
+    machine::{Action, State},
+    plan::Timeline,
+    report::{Outcome, Report},
+};
+
+/// How long a claim waits for what was asked just before it, and should return at once.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+impl Conductor {
+    pub(super) fn act(&mut self, action: Action) {
+        match action {
+            Action::Announce => self.announce(),
+            Action::Tighten => self.tighten(),
+            Action::Close(at) => self.close(at),
+            Action::Claim => self.claim(),
+            Action::HandOver => self.hand_over(),
+            Action::Answer => self.answer(),
+            Action::Force => self.force(),
+            Action::Release => self.release(),
+            Action::Finish => self.finish(),
+            Action::Exit(signal) => self.exit(signal),
+        }
+    }
+
+    fn announce(&mut self) {
+        let timeline = self.timeline();
+        self.step("announce");
+        let stages = self.hub.stages.clone();
+        let claim = Deadline::new(timeline.begun, timeline.claim);
+        let _ = stages.work_ends.set(claim.clone());
+        let _ = stages.ends.set(Deadline::new(timeline.begun, timeline.exit));
+        stages.draining.set();
+        self.errands.wake(&stages.draining);
+        let notice =
+            Notice { shutdown: self.record.shutdown, reason: self.record.reason.clone(), deadline: claim };
+        for at in 0..self.desks.len() {
+            let (notifier, notice) = (self.desks[at].notifier.clone(), notice.clone());
+            self.record.notifiers[at].draining = Outcome::Late;
+            let draining = async move { notifier.draining(&notice).await.map_err(describe) };
+            self.notify(at, Call::Draining(at), self.hub.claimed.clone(), draining);
+        }
+        self.step("drain");
+    }
+
+    /// Moves every deadline that was given out.
+    fn tighten(&mut self) {
+        let timeline = self.timeline();
+        if let (Some(claim), Some(exit)) = (self.hub.stages.work_ends.get(), self.hub.stages.ends.get()) {
+            claim.set(timeline.claim);
+            exit.set(timeline.exit);
+        }
+        for (at, part) in self.parts.iter().enumerate() {
+            if let (Some(deadline), Some(latest)) = (&part.deadline, self.machine.latest_finish(at)) {
+                deadline.set(latest);
+            }
+        }
+        if let (Some(deadline), Some(ends)) = (&self.step_ends, self.machine.ends()) {
+            deadline.set(ends);
+        }
+    }
+
+    fn close(&mut self, at: usize) {
+        let timeline = self.timeline();
+        let latest = self.machine.latest_finish(at).unwrap_or(timeline.claim);
+        let deadline = Deadline::new(timeline.begun, latest);
+        let part = &mut self.parts[at];
+        part.deadline = Some(deadline.clone());
+        self.record.components[at].drained = Outcome::Late;
+        let (component, place) = (part.component.drainable.clone(), part.component.place.clone());
+        let (closed, cancel) = (part.closed.clone(), self.hub.claimed.clone());
+        let tell = self.tell(Call::Drained(at));
+        self.errands.run(&self.parts[at].component.name, move || {
+            let (outcome, _) = observe(|| component.close(&deadline));
+            closed.set();
+            if outcome.is_failure() {
+                return tell(outcome);
+            }
+            let drained = async move {
+                component.drained().await;
+                Ok(())
+            };
+            place.drive(Box::pin(drained), cancel, tell);
+        });
+    }
+
+    fn claim(&mut self) {
+        self.step("claim");
+        // Ends our own errands that only wait for the drain.
+        self.hub.claimed.set();
+        self.errands.wake(&self.hub.claimed);
+        for at in 0..self.parts.len() {
+            if !matches!(self.record.components[at].drained, Outcome::Done(_)) {
+                self.look(at);
+            }
+            let looks = self.record.components[at].in_flight == Outcome::Late;
+            let part = &self.parts[at];
+            let name = part.component.name.clone();
+            let (component, looked) = (part.component.drainable.clone(), part.looked.clone());
+            let (closed, unclosed) = (part.closed.clone(), part.deadline.is_none());
+            let claims = Claims::new(self.ledger.clone(), name.as_str().into());
+            let over = Deadline::new(self.timeline().begun, Instant::now());
+            self.record.components[at].claim = Outcome::Late;
+            let tell = self.tell(Call::Claim(at));
+            self.errands.run(&name, move || {
+                // Its turn never came: it is closed now, and claimed whatever comes of that.
+                let (before, _) = observe(|| {
+                    if unclosed {
+                        component.close(&over)
+                    }
+                });
+                let until = Some(Instant::now() + PATIENCE);
+                let _ = unclosed || closed.wait_until(until);
+                let _ = !looks || looked.wait_until(until);
+                let (outcome, _) = observe(|| component.claim(&claims));
+                tell(if before.is_failure() { before } else { outcome });
+            });
+        }
+    }
+
+    /// Asks a component what it has in flight, beside its claim.
+    fn look(&mut self, at: usize) {
+        self.record.components[at].in_flight = Outcome::Late;
+        self.record.components[at].stragglers = Some(crate::InFlight::unknown());
+        let part = &self.parts[at];
+        let (component, looked, mailbox) =
+            (part.component.drainable.clone(), part.looked.clone(), self.mailbox.clone());
+        self.errands.run(&part.component.name, move || {
+            let (outcome, in_flight) = observe(|| component.in_flight());
+            looked.set();
+            let _ = mailbox.send(Event::InFlight(at, outcome, in_flight));
+        });
+    }
+
+    fn hand_over(&mut self) {
+        self.step("hand over");
+        let stages = self.hub.stages.clone();
+        stages.claimed.set();
+        self.errands.wake(&stages.claimed);
+        self.offered = self.ledger.taken();
+        let taker = self.desks.iter().any(|desk| desk.takes_over);
+        if !self.offered.is_empty() && !taker {
+            self.record.warnings.push("nobody was named to take over unfinished jobs".into());
+        }
+        if !self.offered.is_empty() {
+            self.offer();
+        }
+        if self.offered.is_empty() || !taker {
+            self.machine.handle_answer(Instant::now(), State::HandingOver, 0);
+        }
+    }
+
+    fn offer(&mut self) {
+        let ends = self.step_deadline();
+        let ids = (Uuid::new_v4(), self.record.shutdown);
+        for at in 0..self.desks.len() {
+            let (notifier, takes_over) = (self.desks[at].notifier.clone(), self.desks[at].takes_over);
+            let reason = self.record.reason.clone();
+            let offer = HandOver::new(ids, reason, ends.clone(), self.offered.clone(), takes_over);
+            self.record.notifiers[at].incomplete = Outcome::Late;
+            let incomplete = async move { notifier.incomplete(&offer).await.map_err(describe) };
+            self.notify(at, Call::Incomplete(at), self.hub.finished.clone(), incomplete);
+        }
+    }
+
+    fn answer(&mut self) {
+        self.step("answer");
+        let taker = self.desks.iter().position(|desk| desk.takes_over);
+        let hung = taker.is_some_and(|at| self.record.notifiers[at].incomplete == Outcome::Late);
+        self.ledger.settle(&self.offered, hung);
+        let ends = self.step_deadline();
+        for at in 0..self.parts.len() {
+            let part = &self.parts[at];
+            let receipt = Receipt::new(
+                self.ledger.clone(),
+                part.component.name.as_str().into(),
+                ends.clone(),
+                part.notes.clone(),
+            );
+            let component = part.component.drainable.clone();
+            let conclude = async move {
+                component.conclude(&receipt).await;
+                Ok(())
+            };
+            self.record.components[at].conclude = Outcome::Late;
+            let (name, place) = (&part.component.name, part.component.place.clone());
+            self.drive(name, place, Call::Conclude(at), self.hub.finished.clone(), conclude);
+        }
+    }
+
+    fn force(&mut self) {
+        self.step("force");
+        for (at, part) in self.parts.iter().enumerate() {
+            self.record.components[at].force = Outcome::Late;
+            let (component, tell) = (part.component.drainable.clone(), self.tell(Call::Force(at)));
+            self.errands.run(&part.component.name, move || tell(observe(|| component.force()).0));
+        }
+    }
+
+    fn release(&mut self) {
+        self.step("release");
+        let so_far = Arc::new(self.report_so_far());
+        for (at, hook) in std::mem::take(&mut self.hooks).into_iter().enumerate() {
+            self.record.hooks[at].outcome = Outcome::Late;
+            let run = async move {
+                hook.run.await;
+                Ok(())
+            };
+            self.drive(&hook.name, hook.place, Call::Release(at), self.hub.finished.clone(), run);
+        }
+        for at in 0..self.desks.len() {
+            self.record.notifiers[at].finished = Outcome::Late;
+            let (notifier, report) = (self.desks[at].notifier.clone(), so_far.clone());
+            let finished = async move { notifier.finished(&report).await.map_err(describe) };
+            self.notify(at, Call::Finished(at), self.hub.finished.clone(), finished);
+        }
+    }
+
+    fn finish(&mut self) {
+        self.step("finish");
+        match self.errands.spared() {
+            0 => {}
+            n => self
+                .record
+                .warnings
+                .push(format!("{n} calls had to share one thread: no other could be started")),
+        }
+        let jobs = self.ledger.close();
+        let report = self.record.report(&self.timeline(), jobs, self.notes());
+        let _ = self.hub.report.set(report);
+        self.hub.finished.set();
+        self.errands.wake(&self.hub.finished);
+        if !self.owns_process {
+            // Nothing to guard: the owner goes on living.
+            self.machine.handle_left(Instant::now());
+        }
+    }
+
+    fn exit(&mut self, signal: Option<Signal>) {
+        if self.owns_process {
+            let status = match signal {
+                Some(signal) => 128 + i32::from(signal.number()),
+                None => self.hub.report.get().map_or(1, |report| i32::from(report.exit_status())),
+            };
+            // `_exit`: no destructors and no exit hooks, which may hang.
+            signal_hook::low_level::exit(status);
+        }
+    }
+
+    /// Has what users made dropped where foreign code may run. With `broken`, waiters first learn that it is over.
+    pub(crate) fn dispose(self, broken: bool) {
+        let Conductor { errands, record, hub, parts, desks, hooks, ledger, offered, .. } = self;
+        if broken {
+            let _ = hub.report.set(record.broken());
+            hub.finished.set();
+            errands.wake(&hub.finished);
+        }
+        errands.run("dispose", move || drop((ledger.empty(), offered, parts, desks, hooks, hub)));
+    }
+
+    // ---- the insides
+
+    /// Calls a notifier in its own place.
+    fn notify(
+        &self,
+        at: usize,
+        call: Call,
+        cancel: Shared,
+        work: impl Future<Output = Result<(), String>> + Send + 'static,
+    ) {
+        let desk = &self.desks[at];
+        self.drive(&desk.name, desk.place.clone(), call, cancel, work);
+    }
+
+    fn drive(
+        &self,
+        name: &str,
+        place: Arc<Place>,
+        call: Call,
+        cancel: Shared,
+        work: impl Future<Output = Result<(), String>> + Send + 'static,
+    ) {
+        let tell = self.tell(call);
+        self.errands.run(name, move || place.drive(Box::pin(work), cancel, tell));
+    }
+
+    fn tell(&self, call: Call) -> impl FnOnce(Outcome) + Send + use<> {
+        let mailbox = self.mailbox.clone();
+        // An error means that nobody waits any more.
+        move |outcome| drop(mailbox.send(Event::Called(call, outcome)))
+    }
+
+    fn timeline(&self) -> Timeline {
+        *self.machine.timeline().expect("the machine acts only once the shutdown has begun")
+    }
+
+    /// The end of the present step, live.
+    fn step_deadline(&mut self) -> Deadline {
+        let timeline = self.timeline();
+        let deadline = Deadline::new(timeline.begun, self.machine.ends().unwrap_or(timeline.exit));
+        self.step_ends.insert(deadline).clone()
+    }
+
+    fn step(&mut self, step: &'static str) {
+        self.record.step(step, &self.timeline());
+        self.step_ends = None;
+    }
+
+    fn notes(&self) -> impl Iterator<Item = Arc<crate::ledger::Notes>> + '_ {
+        self.parts.iter().map(|part| part.notes.clone())
+    }
+
+    /// The report before the hooks are called and the notifiers told: what may still end well is no failure yet.
+    fn report_so_far(&self) -> Report {
+        let mut report = self.record.report(&self.timeline(), self.ledger.summary(), self.notes());
+        for (notifier, desk) in report.notifiers.iter_mut().zip(&self.desks) {
+            if !desk.takes_over && notifier.incomplete == Outcome::Late {
+                notifier.incomplete = Outcome::Pending;
+            }
+        }
+        report
+    }
+}
+
+/// An error with all its causes.
+pub(crate) fn describe(error: NotifyError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

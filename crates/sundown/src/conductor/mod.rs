@@ -1,0 +1,269 @@
+//! Acts: one thread, started with the shutdown, asleep until something happens, armed until the process is gone.
+//!
+//! It owns the [`Machine`] and does what that decides ([`act`]); what came of it is noted in the [`record`]. Nothing
+//! foreign runs here: calls into components, notifiers, hooks and wakers are [errands](crate::errand), and so is every
+//! drop of something that a user made. What comes back is plain data.
+
+mod act;
+mod record;
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, Sender},
+    },
+    time::{Duration, Instant},
+};
+
+pub(crate) use self::act::describe;
+use self::record::Record;
+use crate::{
+    Deadline, Grace, InFlight, Reason, Signal,
+    errand::{Errands, Place},
+    jobs::IncompleteJob,
+    latch::Shared,
+    ledger::{Ledger, Notes},
+    machine::{Machine, State},
+    notifier::DynNotifier,
+    report::Outcome,
+    shutdown::{Component, Hook, Hub},
+};
+
+/// What wakes the conductor.
+pub(crate) enum Event {
+    Begin { now: Instant, reason: Reason, grace: Option<Duration> },
+    Hurry(Instant),
+    Signal(Instant, Signal),
+    InFlight(usize, Outcome, Option<InFlight>),
+    Called(Call, Outcome),
+}
+
+/// A call into somebody's code.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Call {
+    Drained(usize),
+    Claim(usize),
+    Conclude(usize),
+    Force(usize),
+    Draining(usize),
+    Incomplete(usize),
+    Finished(usize),
+    Release(usize),
+}
+
+/// A notifier with its place. The first is the one that takes over, if there is one.
+pub(crate) struct Desk {
+    pub(crate) name: String,
+    pub(crate) takes_over: bool,
+    pub(crate) notifier: DynNotifier,
+    pub(crate) place: Arc<Place>,
+}
+
+pub(crate) struct Conductor {
+    machine: Machine,
+    hub: Arc<Hub>,
+    errands: Errands,
+    events: Receiver<Event>,
+    mailbox: Sender<Event>,
+    parts: Vec<Part>,
+    desks: Vec<Desk>,
+    hooks: Vec<Hook>,
+    ledger: Arc<Ledger>,
+    /// What the notifiers were offered.
+    offered: Vec<IncompleteJob>,
+    /// The present step's end, for those who were given it.
+    step_ends: Option<Deadline>,
+    record: Record,
+    owns_process: bool,
+}
+
+/// A component in the course of the shutdown.
+struct Part {
+    component: Component,
+    /// Its latest finish, once its turn has come.
+    deadline: Option<Deadline>,
+    /// `close` has come back, if it was called: a claim that follows at once must not overtake it.
+    closed: Shared,
+    /// Its name and age in flight are known, if they were asked for.
+    looked: Shared,
+    notes: Arc<Notes>,
+}
+
+/// What a conductor starts with.
+pub(crate) struct Setup {
+    pub(crate) machine: Machine,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) errands: Errands,
+    pub(crate) events: Receiver<Event>,
+    pub(crate) mailbox: Sender<Event>,
+    pub(crate) desks: Vec<Desk>,
+    pub(crate) hooks: Vec<Hook>,
+    pub(crate) grace: Grace,
+    pub(crate) owns_process: bool,
+}
+
+impl Conductor {
+    pub(crate) fn new(setup: Setup) -> Self {
+        let Setup { machine, hub, errands, events, mailbox, desks, hooks, grace, owns_process } = setup;
+        let record = Record::new(grace, &desks, &hooks);
+        Conductor {
+            machine,
+            hub,
+            errands,
+            events,
+            mailbox,
+            parts: Vec::new(),
+            desks,
+            hooks,
+            ledger: Arc::default(),
+            offered: Vec::new(),
+            step_ends: None,
+            record,
+            owns_process,
+        }
+    }
+
+    /// Returns when all is over; what is left is to be [disposed of](Self::dispose).
+    pub(crate) fn run(&mut self) {
+        loop {
+            while let Some(action) = self.machine.poll_action() {
+                self.act(action);
+            }
+            if self.machine.is_gone() {
+                return;
+            }
+            match self.next_event() {
+                Some(event) => self.hear(event),
+                None => self.machine.handle_timeout(Instant::now()),
+            }
+        }
+    }
+
+    /// The next event, or `None` when the machine's time has come: however many events wait, the time goes first.
+    fn next_event(&self) -> Option<Event> {
+        let Some(at) = self.machine.poll_timeout() else { return self.events.recv().ok() };
+        let left = at.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+        match self.events.recv_timeout(left) {
+            Ok(event) => Some(event),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => unreachable!("the conductor holds a sender itself"),
+        }
+    }
+
+    fn hear(&mut self, event: Event) {
+        match event {
+            Event::Begin { now, reason, grace } => {
+                self.freeze(reason);
+                self.machine.handle_begin(now, grace);
+            }
+            Event::Hurry(now) => self.machine.handle_hurry(now),
+            Event::Signal(now, signal) => {
+                self.freeze(Reason::Signal(signal));
+                self.machine.handle_signal(now, signal);
+            }
+            Event::InFlight(at, outcome, in_flight) => {
+                if self.machine.is_at(State::Claiming) {
+                    let report = &mut self.record.components[at];
+                    report.in_flight = outcome;
+                    report.stragglers = in_flight.or_else(|| Some(InFlight::unknown()));
+                    self.hear_claimed(at);
+                }
+            }
+            Event::Called(call, outcome) => self.hear_outcome(call, outcome),
+        }
+    }
+
+    /// An answer in time is noted, and may be what the machine waits for. One that comes when its step is over is late,
+    /// as the record says already.
+    fn hear_outcome(&mut self, call: Call, outcome: Outcome) {
+        let now = Instant::now();
+        let step = match call {
+            Call::Drained(_) => State::Draining,
+            Call::Claim(_) => State::Claiming,
+            Call::Incomplete(at) if self.desks[at].takes_over => State::HandingOver,
+            Call::Conclude(_) => State::Answering,
+            Call::Force(_) => State::Forcing,
+            Call::Release(_) | Call::Finished(_) => State::Releasing,
+            Call::Draining(at) => {
+                self.record.notifiers[at].draining = outcome;
+                return;
+            }
+            Call::Incomplete(at) => {
+                self.record.notifiers[at].incomplete = outcome;
+                self.hear_told(at);
+                return;
+            }
+        };
+        if !self.machine.is_at(step) {
+            return;
+        }
+        match call {
+            Call::Drained(at) => {
+                self.record.components[at].drained = outcome;
+                self.machine.handle_drained(now, at);
+            }
+            Call::Claim(at) => {
+                self.record.components[at].claim = outcome;
+                self.hear_claimed(at);
+            }
+            Call::Incomplete(at) => {
+                self.record.notifiers[at].incomplete = outcome;
+                self.machine.handle_answer(now, step, 0);
+            }
+            Call::Conclude(at) => {
+                self.record.components[at].conclude = outcome;
+                self.machine.handle_answer(now, step, at);
+            }
+            Call::Force(at) => {
+                self.record.components[at].force = outcome;
+                self.machine.handle_answer(now, step, at);
+            }
+            Call::Release(at) => {
+                self.record.hooks[at].outcome = outcome;
+                self.machine.handle_answer(now, step, at);
+            }
+            Call::Finished(at) => {
+                self.record.notifiers[at].finished = outcome;
+                self.hear_told(at);
+            }
+            Call::Draining(_) => {}
+        }
+    }
+
+    /// A component has answered the claim when it has also said what it had in flight, if it was asked.
+    fn hear_claimed(&mut self, at: usize) {
+        let report = &self.record.components[at];
+        if report.claim != Outcome::Late && report.in_flight != Outcome::Late {
+            self.machine.handle_answer(Instant::now(), State::Claiming, at);
+        }
+    }
+
+    /// A notifier has been told the end when it is also done with what it was told before: the hand-over waits for the
+    /// one that takes over, and for no other.
+    fn hear_told(&mut self, at: usize) {
+        let report = &self.record.notifiers[at];
+        let busy = !self.desks[at].takes_over && report.incomplete == Outcome::Late;
+        if !busy && !matches!(report.finished, Outcome::NotCalled | Outcome::Late) {
+            self.machine.handle_answer(Instant::now(), State::Releasing, self.record.hooks.len() + at);
+        }
+    }
+
+    /// The first beginning: no component joins any more, and everyone's reason is this one.
+    fn freeze(&mut self, reason: Reason) {
+        if !self.machine.is_running() {
+            return;
+        }
+        let (components, plan) = self.hub.roster.freeze();
+        self.machine.freeze(plan);
+        self.record.begin(reason.clone(), &components);
+        let part = |component| Part {
+            component,
+            deadline: None,
+            closed: Shared::default(),
+            looked: Shared::default(),
+            notes: Arc::default(),
+        };
+        self.parts = components.into_iter().map(part).collect();
+        let _ = self.hub.stages.reason.set(reason);
+    }
+}

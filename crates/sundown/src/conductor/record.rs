@@ -1,0 +1,120 @@
+//! What has come of the shutdown so far: the report in the making.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use uuid::Uuid;
+
+use super::Desk;
+use crate::{
+    Grace, InFlight, JobsReport, Reason,
+    ledger::Notes,
+    plan::Timeline,
+    report::{CallReport, ComponentReport, NotifierReport, Outcome, Report, StepReport},
+    shutdown::{Component, Hook},
+};
+
+pub(super) struct Record {
+    pub(super) shutdown: Uuid,
+    pub(super) reason: Reason,
+    pub(super) components: Vec<ComponentReport>,
+    pub(super) notifiers: Vec<NotifierReport>,
+    pub(super) hooks: Vec<CallReport>,
+    pub(super) warnings: Vec<String>,
+    grace: Grace,
+    begun: Option<Instant>,
+    steps: Vec<StepReport>,
+}
+
+impl Record {
+    pub(super) fn new(grace: Grace, desks: &[Desk], hooks: &[Hook]) -> Self {
+        let not_told = |desk: &Desk| NotifierReport {
+            name: desk.name.clone(),
+            draining: Outcome::NotCalled,
+            incomplete: Outcome::NotCalled,
+            finished: Outcome::NotCalled,
+        };
+        let not_run = |hook: &Hook| CallReport { name: hook.name.clone(), outcome: Outcome::NotCalled };
+        Record {
+            shutdown: Uuid::new_v4(),
+            reason: Reason::Dropped,
+            components: Vec::new(),
+            notifiers: desks.iter().map(not_told).collect(),
+            hooks: hooks.iter().map(not_run).collect(),
+            warnings: Vec::new(),
+            grace,
+            begun: None,
+            steps: Vec::new(),
+        }
+    }
+
+    pub(super) fn begin(&mut self, reason: Reason, components: &[Component]) {
+        self.reason = reason;
+        self.components = components.iter().map(|component| ComponentReport::new(&component.name)).collect();
+    }
+
+    /// A step begins.
+    pub(super) fn step(&mut self, step: &'static str, timeline: &Timeline) {
+        let begun = *self.begun.get_or_insert(timeline.begun);
+        self.steps.push(StepReport { step, at: begun.elapsed() });
+    }
+
+    pub(super) fn report(
+        &self,
+        timeline: &Timeline,
+        mut jobs: JobsReport,
+        notes: impl Iterator<Item = Arc<Notes>>,
+    ) -> Report {
+        let now = Instant::now();
+        let mut components = self.components.clone();
+        for (report, notes) in components.iter_mut().zip(notes) {
+            report.notes = notes.read();
+        }
+        jobs.unnamed_in_doubt += components.iter().map(|component| unnamed(component, &jobs)).sum::<u64>();
+        Report {
+            shutdown: self.shutdown,
+            reason: self.reason.clone(),
+            grace: self.grace.clone(),
+            took: now.saturating_duration_since(timeline.begun),
+            unused: timeline.exit.saturating_duration_since(now),
+            steps: self.steps.clone(),
+            components,
+            jobs,
+            notifiers: self.notifiers.clone(),
+            release: self.hooks.clone(),
+            warnings: self.warnings.clone(),
+        }
+    }
+
+    /// The report of a conductor that a defect of this crate has ended.
+    pub(super) fn broken(mut self) -> Report {
+        self.warnings.push("a defect of sundown ended this shutdown: its conductor panicked".into());
+        let now = Instant::now();
+        Report {
+            shutdown: self.shutdown,
+            reason: self.reason,
+            took: self.begun.map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun)),
+            unused: Duration::ZERO,
+            grace: self.grace,
+            steps: self.steps,
+            components: self.components,
+            jobs: JobsReport::default(),
+            notifiers: self.notifiers,
+            release: self.hooks,
+            warnings: self.warnings,
+        }
+    }
+}
+
+/// How many jobs a component had in flight, by its own word, that its claim hung before it could name.
+fn unnamed(component: &ComponentReport, jobs: &JobsReport) -> u64 {
+    if !component.claim.is_failure() {
+        return 0;
+    }
+    let lists = [&jobs.handed_over, &jobs.unacknowledged, &jobs.in_doubt];
+    let named = lists.into_iter().flatten().filter(|job| job.component == component.name).count();
+    let total = component.stragglers.as_ref().and_then(InFlight::total).unwrap_or(0);
+    total.saturating_sub(named) as u64
+}

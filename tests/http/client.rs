@@ -114,6 +114,15 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).expect("the connection stands");
     }
 
+    /// Resets the connection.
+    ///
+    /// # Panics
+    ///
+    /// When the system refuses the option.
+    pub fn reset(self) {
+        sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).expect("it is a socket");
+    }
+
     /// The next answer on a connection that goes on. `method` is what was asked.
     ///
     /// # Panics

@@ -88,10 +88,23 @@ impl Monitor {
     ///
     /// When it is not told within the bound.
     pub fn wait_for_draining(&self) {
-        let begun = |events: &mut Vec<Value>| !events.iter().any(|event| is(event, "shutdown.draining"));
-        let waited = self.book.1.wait_timeout_while(self.book.open(), BOUND, begun);
+        self.wait_for("shutdown.draining");
+    }
+
+    /// Waits until it was offered a job, which it may not have answered yet.
+    ///
+    /// # Panics
+    ///
+    /// When it is offered none within the bound.
+    pub fn wait_for_jobs(&self) {
+        self.wait_for("job.incomplete");
+    }
+
+    fn wait_for(&self, what: &str) {
+        let missing = |events: &mut Vec<Value>| !events.iter().any(|event| is(event, what));
+        let waited = self.book.1.wait_timeout_while(self.book.open(), BOUND, missing);
         let (events, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-        assert!(!waited.timed_out(), "nobody told the monitor that draining has begun: {events:?}");
+        assert!(!waited.timed_out(), "the monitor got no {what} event: {events:?}");
     }
 
     /// The ids of the jobs that it was offered, sorted; each once, however often its event came.

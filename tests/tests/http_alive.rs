@@ -1,5 +1,7 @@
 //! The runtime is alive: each state that a connection can be in at the answer step has its right ending.
 
+use std::time::Duration;
+
 use sundown_tests::http::{Answer, Client, End, Framing, Monitor, Service, terminate_and_hurry};
 
 const RESPONDER: &str = env!("CARGO_BIN_EXE_responder");
@@ -355,7 +357,7 @@ fn who_asks_while_draining_is_served_and_told_that_it_was_the_last() {
 
 #[test]
 fn the_monitors_reply_is_waited_for_before_anybody_is_answered() {
-    let delay = std::time::Duration::from_millis(300);
+    let delay = Duration::from_millis(300);
     let monitor = Monitor::start(move |_| Answer::AcknowledgeAfter(delay));
     let mut service = Service::start(RESPONDER, &[], Some(&monitor));
     let client = service.begin("/wait", "it");
@@ -364,4 +366,78 @@ fn the_monitors_reply_is_waited_for_before_anybody_is_answered() {
     transcript.only_reply("GET").assert_success("handed-over", "it");
     assert!(transcript.at - signalled >= delay);
     finish(service);
+}
+
+/// Between the claim and the answer step.
+#[test]
+fn a_request_that_comes_after_the_claim_gets_503_and_no_handler() {
+    let monitor = Monitor::start(|_| Answer::AcknowledgeAfter(Duration::from_millis(400)));
+    let mut service = Service::start(RESPONDER, &[], Some(&monitor));
+    let waiting = service.begin("/wait", "waiting");
+    terminate_and_hurry(&service, &monitor);
+    monitor.wait_for_jobs();
+    let late = Client::asking(service.address, "/fast", "late");
+    late.only_reply("GET").assert_retry("not-started");
+    waiting.only_reply("GET").assert_success("handed-over", "waiting");
+    let ending = service.end();
+    ending.assert_code(0);
+    assert!(!ending.has("S late"), "{}", ending.text());
+}
+
+#[test]
+fn an_upload_is_answered_while_it_is_still_being_sent() {
+    for path in ["/wait", "/read"] {
+        let (mut service, monitor) = start(&[]);
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: test\r\nx-job-id: it\r\ncontent-length: 3000000\r\n\r\n");
+        let mut client = begin(&mut service, &head);
+        client.send(vec![b'u'; 60_000]);
+        terminate_and_hurry(&service, &monitor);
+        client.wait_for_bytes(1);
+        let _ = client.try_send(vec![b'u'; 2_000_000]);
+        client.only_reply("POST").assert_success("handed-over", "it");
+        finish(service);
+    }
+}
+
+#[test]
+fn a_job_id_outside_ascii_comes_back_as_it_was() {
+    for block in [false, true] {
+        let (mut service, monitor) = start(&[("THREADS", "1")]);
+        let client = service.begin(&format!("/wait?block={block}"), "größe-ß");
+        terminate_and_hurry(&service, &monitor);
+        client.only_reply("GET").assert_success("handed-over", "größe-ß");
+        assert_eq!(monitor.jobs(), ["größe-ß"]);
+        finish(service);
+    }
+}
+
+#[test]
+fn two_requests_with_one_job_id_are_two_jobs() {
+    let (mut service, monitor) = start(&[]);
+    let clients = [service.begin("/wait", "twin"), service.begin("/wait", "twin")];
+    terminate_and_hurry(&service, &monitor);
+    for client in clients {
+        client.only_reply("GET").assert_success("handed-over", "twin");
+    }
+    assert_eq!(monitor.jobs(), ["twin", "twin"]);
+    finish(service);
+}
+
+#[test]
+fn clients_that_have_gone_keep_nobody() {
+    for block in [false, true] {
+        let (mut service, monitor) = start(&[("THREADS", "3")]);
+        let path = format!("/wait?block={block}");
+        let (reset, closed) = (service.begin(&path, "reset"), service.begin(&path, "closed"));
+        let stays = service.begin("/wait?block=false", "stays");
+        reset.reset();
+        drop(closed);
+        let signalled = terminate_and_hurry(&service, &monitor);
+        stays.only_reply("GET").assert_success("handed-over", "stays");
+        let ending = service.end();
+        ending.assert_code(0);
+        assert!(ending.after(signalled) < Duration::from_secs(1), "{:?}", ending.after(signalled));
+        assert_eq!(monitor.jobs(), ["closed", "reset", "stays"], "the jobs are handed over all the same");
+    }
 }

@@ -40,6 +40,20 @@ fn every_blocked_handlers_client_is_told_that_its_job_was_handed_over() {
 }
 
 #[test]
+fn a_blocked_client_is_answered_in_a_grace_of_a_second() {
+    let monitor = Monitor::taking_all();
+    let mut service = Service::start(SERVICE, &[("THREADS", "1"), ("GRACE", "1")], Some(&monitor));
+    let client = service.begin("/block?ms=60000", "blocked");
+    let queued = Client::asking(service.address, "/fast", "queued");
+    let signalled = service.terminate();
+    client.only_reply("GET").assert_success("handed-over", "blocked");
+    queued.only_reply("GET").assert_retry("not-started");
+    let ending = service.end();
+    assert!(ending.after(signalled) < Duration::from_secs(1), "{:?}", ending.after(signalled));
+    ending.assert_code(0);
+}
+
+#[test]
 fn who_waits_in_the_accept_queue_of_a_blocked_process_gets_503() {
     let monitor = Monitor::taking_all();
     let (service, blocker) = block(SERVICE, &monitor, |_| {});
@@ -134,10 +148,12 @@ fn a_client_that_has_half_closed_is_answered() {
     blocker.half_close();
     let mut queued = Client::asking(service.address, "/fast", "queued");
     queued.half_close();
-    terminate_and_hurry(&service, &monitor);
+    let signalled = terminate_and_hurry(&service, &monitor);
     blocker.only_reply("GET").assert_success("handed-over", "blocker");
     queued.only_reply("GET").assert_retry("not-started");
-    service.end().assert_code(0);
+    let ending = service.end();
+    ending.assert_code(0);
+    assert!(ending.after(signalled) < Duration::from_secs(1), "nobody is left to wait for");
 }
 
 #[test]

@@ -58,6 +58,28 @@ fn of_a_thousand_requests_around_the_signal_none_is_lost() {
     assert_eq!(served + refused, 1000);
 }
 
+#[test]
+fn thousands_that_wait_are_answered_in_a_fraction_of_the_answer_step() {
+    const CROWD: usize = 2000;
+    let monitor = Monitor::taking_all();
+    let mut service = Service::start(RESPONDER, &[], Some(&monitor));
+    let mut clients = Vec::new();
+    while clients.len() < CROWD {
+        // No more at once than the accept queue holds.
+        let some = clients.len()..clients.len() + 100;
+        clients.extend(some.clone().map(|n| Client::asking(service.address, "/wait", &format!("n-{n}"))));
+        some.for_each(|_| drop(service.child.wait_for("S ")));
+    }
+    let signalled = terminate_and_hurry(&service, &monitor);
+    for (n, client) in clients.into_iter().enumerate() {
+        client.only_reply("GET").assert_success("handed-over", &format!("n-{n}"));
+    }
+    let ending = service.end();
+    ending.assert_code(0);
+    println!("{CROWD} waiting clients: gone {:?} after the signal", ending.after(signalled));
+    assert_eq!(monitor.jobs().len(), CROWD);
+}
+
 const LARGE: usize = 100_000;
 const UPLOAD: usize = 4_000_000;
 

@@ -61,13 +61,14 @@ impl Answer {
             Verdict::Failed => (retry, "failed", format!("shutting down; failed: {}\n", names())),
             Verdict::NoJob => (retry, "no-job", "shutting down before an answer was ready\n".to_owned()),
         };
+        let again = status == retry;
         // A 2xx to CONNECT opens a tunnel (RFC 9110 section 9.3.6), and who asks for an upgrade waits for a 101.
         let status = if exchange.no_success { retry } else { status };
         Answer {
             status,
             fate,
             ids,
-            retry_after: (!status.is_success()).then_some(wording.retry_after),
+            retry_after: again.then_some(wording.retry_after),
             text,
             has_body: exchange.request.method != Method::HEAD,
             close: true,
@@ -84,6 +85,19 @@ impl Answer {
             // A method that is not known could be HEAD, whose answers have no body.
             text: if method.is_some() { "shutting down; not started\n".to_owned() } else { String::new() },
             has_body: method.is_some_and(|method| method != Method::HEAD),
+            close: true,
+        }
+    }
+
+    /// For a request whose handler panicked.
+    pub(crate) fn broken(exchange: &Exchange) -> Self {
+        Answer {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            fate: "",
+            ids: Vec::new(),
+            retry_after: None,
+            text: "the handler failed\n".to_owned(),
+            has_body: exchange.request.method != Method::HEAD,
             close: true,
         }
     }

@@ -19,7 +19,7 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 pin_project_lite::pin_project! {
     /// The body of every response that the layer lets out.
-    pub struct ResponseBody<B> {
+    pub(crate) struct ResponseBody<B> {
         #[pin]
         source: Source<B>,
         conn: Arc<Conn>,
@@ -35,21 +35,50 @@ pin_project_lite::pin_project! {
 pin_project_lite::pin_project! {
     #[project = SourceProjection]
     enum Source<B> {
-        Handler { #[pin] body: B, server: Arc<Shared>, exchange: Option<Arc<Exchange>>, completes: bool },
+        Handler { #[pin] body: B, server: Arc<Shared>, exchange: Arc<Exchange>, ending: Ending },
         Ours { #[pin] body: Full<Bytes> },
     }
 }
 
+/// What the end of a body means for the exchange's job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Nothing: the job was complete when the head went out.
+    Settled,
+    /// It completes the job.
+    Completes,
+    /// It completes the job, and comes after so many bytes: hyper asks for no more than the head has declared.
+    CompletesAfter(u64),
+}
+
+impl Ending {
+    /// Whether the body ends with this frame, or has ended, as hyper will see it.
+    fn comes_with(&mut self, frame: Option<&Frame<Bytes>>) -> bool {
+        match (&mut *self, frame) {
+            (Ending::Settled, _) => false,
+            (_, None) => true,
+            // Nothing comes after trailers.
+            (_, Some(frame)) if frame.is_trailers() => true,
+            (Ending::Completes, _) => false,
+            (Ending::CompletesAfter(left), Some(frame)) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                *left = left.saturating_sub(bytes);
+                *left == 0
+            }
+        }
+    }
+}
+
 impl<B> ResponseBody<B> {
-    /// The handler's. `completes`: its end is the end of the exchange's job.
+    /// The handler's.
     pub(crate) fn handler(
         body: B,
         conn: Arc<Conn>,
         server: Arc<Shared>,
-        exchange: Option<Arc<Exchange>>,
-        completes: bool,
+        exchange: Arc<Exchange>,
+        ending: Ending,
     ) -> Self {
-        ResponseBody { source: Source::Handler { body, server, exchange, completes }, conn }
+        ResponseBody { source: Source::Handler { body, server, exchange, ending }, conn }
     }
 
     pub(crate) fn ours(body: Bytes, conn: Arc<Conn>) -> Self {
@@ -88,29 +117,29 @@ where
         };
         match this.source.project() {
             SourceProjection::Ours { body } => body.poll_frame(cx).map_err(|never| match never {}),
-            SourceProjection::Handler { body, server, exchange, completes } => {
-                let exchange = exchange.as_deref();
+            SourceProjection::Handler { body, server, exchange, ending } => {
                 let phase = server.phase();
-                let taken = || exchange.is_some_and(Exchange::was_taken);
-                if phase >= Phase::Forced || (phase >= Phase::Answering && taken()) {
+                if phase >= Phase::Forced || (phase >= Phase::Answering && exchange.was_taken()) {
                     server.count_cut();
                     return cut();
                 }
-                match ready!(body.poll_frame(cx)) {
-                    Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
+                let frame = match ready!(body.poll_frame(cx)) {
+                    Some(Ok(frame)) => Some(frame),
                     Some(Err(error)) => {
                         this.conn.prepare_cut();
-                        Poll::Ready(Some(Err(error.into())))
+                        return Poll::Ready(Some(Err(error.into())));
                     }
-                    None => match exchange {
-                        // Only now is it known that the job is ours to complete.
-                        Some(exchange) if *completes && exchange.complete().is_err() => {
-                            server.count_cut();
-                            cut()
-                        }
-                        _ => Poll::Ready(None),
-                    },
+                    None => None,
+                };
+                // The job completes before the last of the body is let out, or that is not let out.
+                if ending.comes_with(frame.as_ref()) {
+                    *ending = Ending::Settled;
+                    if exchange.complete().is_err() {
+                        server.count_cut();
+                        return cut();
+                    }
                 }
+                Poll::Ready(frame.map(Ok))
             }
         }
     }
@@ -119,7 +148,7 @@ where
         match &self.source {
             Source::Ours { body } => body.is_end_stream(),
             // hyper must come back for the end that completes the job.
-            Source::Handler { body, completes, .. } => !completes && body.is_end_stream(),
+            Source::Handler { body, ending, .. } => *ending == Ending::Settled && body.is_end_stream(),
         }
     }
 

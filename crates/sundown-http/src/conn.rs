@@ -4,16 +4,20 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use futures_util::task::AtomicWaker;
 use rustix::net::{RecvFlags, Shutdown};
 use sundown::Transport;
 
-use crate::{exchange::Exchange, word::Word};
+use crate::{
+    exchange::Exchange,
+    word::{Phase, Word},
+};
 
 pub(crate) struct Conn {
     pub(crate) word: Word,
@@ -26,6 +30,10 @@ pub(crate) struct Conn {
     close_delimited: AtomicBool,
     /// Its place among the connections that have shown nothing yet; `NOT_EXPECTED` if it is none of them.
     expected: AtomicUsize,
+    /// Until when it may take to send its first byte, if it came after the announcement and has not.
+    newcomer: Mutex<Option<Instant>>,
+    /// Its place in the server's registry.
+    slot: OnceLock<usize>,
     exchange: Mutex<Option<Arc<Exchange>>>,
 }
 
@@ -40,6 +48,8 @@ impl Conn {
             lingers: AtomicBool::new(false),
             close_delimited: AtomicBool::new(false),
             expected: AtomicUsize::new(NOT_EXPECTED),
+            newcomer: Mutex::default(),
+            slot: OnceLock::new(),
             exchange: Mutex::default(),
         }
     }
@@ -71,6 +81,24 @@ impl Conn {
         Some(self.expected.swap(NOT_EXPECTED, Ordering::Relaxed))
     }
 
+    /// It came late: a request is on its way.
+    pub(crate) fn set_newcomer(&self, until: Instant) {
+        *self.newcomer.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
+    /// Until when to wait for its first byte.
+    pub(crate) fn newcomer(&self) -> Option<Instant> {
+        *self.newcomer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_slot(&self, slot: usize) {
+        let _ = self.slot.set(slot);
+    }
+
+    pub(crate) fn slot(&self) -> Option<usize> {
+        self.slot.get().copied()
+    }
+
     // Relaxed, these two: each is written by the connection's task before it gives the word away, which publishes it.
 
     pub(crate) fn set_lingers(&self, lingers: bool) {
@@ -99,7 +127,7 @@ impl Conn {
 
     /// Makes the end of an unfinished response visible: where only a reset can, by a reset.
     pub(crate) fn prepare_cut(&self) {
-        if self.close_delimited.load(Ordering::Relaxed) {
+        if self.word.phase() == Phase::Responding && self.close_delimited.load(Ordering::Relaxed) {
             let _ = rustix::net::sockopt::set_socket_linger(self, Some(std::time::Duration::ZERO));
         }
     }

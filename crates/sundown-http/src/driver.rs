@@ -7,6 +7,7 @@ use std::{
     pin::pin,
     sync::Arc,
     task::Poll,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -27,6 +28,10 @@ use crate::{
     timer::Timer,
 };
 
+/// How long a newcomer may take to send its first byte before its connection counts as idle: as long as traffic must be
+/// quiet by default.
+const NEWCOMER: Duration = Duration::from_millis(250);
+
 /// Serves one connection to its end.
 pub(crate) async fn drive<S, B>(
     server: Arc<Shared>,
@@ -43,21 +48,27 @@ pub(crate) async fn drive<S, B>(
     // Best effort: a socket without it works, with more delay.
     let _ = rustix::net::sockopt::set_tcp_nodelay(&transport, true);
     let conn = Arc::new(Conn::new(transport));
+    // Who comes when the shutdown has begun has a request on its way.
+    let came_late = server.is_draining();
+    if came_late {
+        conn.set_newcomer(Instant::now() + NEWCOMER);
+    }
     let io = TrackedIo::new(server.clone(), conn.clone());
-    // Who comes when idle connections are already being closed has a request on its way.
-    let came_late = server.phase() >= Phase::Closing;
-    let layered = AnswerLayer { server: server.clone(), config, conn: conn.clone() }.layer(service);
+    let timer = Timer(runtime);
+    let header_read_timeout = config.header_read_timeout;
+    let answering = AnswerLayer::new(server.clone(), config, conn.clone()).layer(service);
     let serve = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        layered.clone().call(request)
+        answering.begin(request)
     });
     let connection = http1::Builder::new()
         .half_close(true)
-        .timer(Timer(runtime))
+        .timer(timer)
+        .header_read_timeout(header_read_timeout)
         .serve_connection(io, serve)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let mut asked = came_late;
+    let mut asked = came_late && server.phase() >= Phase::Closing;
     poll_fn(|cx| {
         // First, so that a change of phase between the look and the poll wakes us again.
         conn.task.register(cx.waker());

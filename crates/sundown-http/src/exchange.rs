@@ -6,8 +6,10 @@ use http::{HeaderMap, Method, Uri, Version, header};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use sundown::{Commit, Fate, Guard, Job, JobId, Taken, Ticket};
 
-/// What a request's job says to whoever takes it over: `method` and `path` (with the query).
+/// What a request's job says to whoever takes it over: `method` and `path`, with the query: the work may depend on it.
+/// Secrets do not belong there.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct RequestPayload {
     /// The request's method.
     pub method: Method,
@@ -43,8 +45,10 @@ pub(crate) struct Exchange {
 struct Work {
     /// The request's own job, until it is committed or dropped.
     job: Option<Job<RequestPayload>>,
+    /// The same job, as long as the exchange lives.
+    own: Option<Ticket>,
     tickets: Vec<Ticket>,
-    /// In flight until the answer is in the socket.
+    /// In flight until the answer is in the socket, or the next request is begun.
     guard: Option<Guard>,
 }
 
@@ -76,7 +80,10 @@ impl Exchange {
         has_body: bool,
         guard: Guard,
     ) -> Self {
-        let no_success = method == Method::CONNECT || headers.contains_key(header::UPGRADE);
+        // Who offers h2c goes on in HTTP/1 if that is not taken up (RFC 9110 section 7.8); others wait for their 101.
+        let awaits_switch = |value: &http::HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"h2c");
+        let no_success =
+            method == Method::CONNECT || headers.get_all(header::UPGRADE).iter().any(awaits_switch);
         let work = Work { guard: Some(guard), ..Work::default() };
         Exchange {
             request: RequestPayload { method, uri },
@@ -94,6 +101,7 @@ impl Exchange {
     pub(crate) fn set_job(&self, job: Job<RequestPayload>) {
         let mut work = self.work();
         work.tickets.push(job.ticket());
+        work.own = Some(job.ticket());
         work.job = Some(job);
     }
 
@@ -194,7 +202,7 @@ pub struct RequestJob(pub(crate) std::sync::Arc<Exchange>);
 impl RequestJob {
     /// The id of the job that the request is; `None` if requests are no jobs here.
     pub fn id(&self) -> Option<JobId> {
-        self.0.ids().into_iter().next()
+        self.0.work().own.as_ref().map(|ticket| ticket.id().clone())
     }
 
     /// Announces the effect: from here on no shutdown can take the job. The response no longer completes it; say
@@ -202,17 +210,17 @@ impl RequestJob {
     ///
     /// # Errors
     ///
-    /// [`Taken`] when a shutdown was faster, or the job has been committed already: the effect must not be done.
+    /// [`Taken`] when a shutdown was faster, the job has been committed already, or requests are no jobs here: the effect
+    /// must not be done.
     pub fn commit(&self) -> Result<Commit<RequestPayload>, Taken> {
         self.0.take_job().ok_or(Taken)?.commit()
     }
 
     /// Notes how far the job has come; the last note travels with it if it is handed over.
     pub fn checkpoint(&self, checkpoint: impl Serialize + Send + Sync + 'static) {
-        // Not under the lock: the note before is dropped, which is the user's code.
-        if let Some(job) = self.0.take_job() {
-            job.checkpoint(checkpoint);
-            self.0.work().job = Some(job);
+        let ticket = self.0.work().own.clone();
+        if let Some(ticket) = ticket {
+            ticket.checkpoint(checkpoint);
         }
     }
 

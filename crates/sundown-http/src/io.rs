@@ -9,17 +9,18 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use hyper::rt::ReadBufCursor;
 
-use crate::{conn::Conn, server::Shared};
+use crate::{conn::Conn, phase::Phase, server::Shared};
 
-/// How long an answered connection is read on, for clients that still send: what nginx calls lingering close.
-/// <https://nginx.org/en/docs/http/ngx_http_core_module.html#lingering_timeout> waits 5 s; a service that has many
-/// connections wants less.
+/// How long an answered connection is read on for clients that still send: between two reads, and in all. What nginx
+/// calls lingering close: <https://nginx.org/en/docs/http/ngx_http_core_module.html#lingering_close>, where they are 5 s
+/// and 30 s.
 const LINGER: Duration = Duration::from_secs(2);
+const LINGER_IN_ALL: Duration = Duration::from_secs(30);
 
 /// As much as hyper asks for at first.
 const CHUNK: usize = 8 * 1024;
@@ -27,16 +28,19 @@ const CHUNK: usize = 8 * 1024;
 pub(crate) struct TrackedIo {
     conn: Arc<Conn>,
     server: Arc<Shared>,
-    /// Its place in the server's registry.
-    slot: usize,
-    lingering: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+    lingering: Option<Lingering>,
+}
+
+struct Lingering {
+    timer: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+    ends: Instant,
 }
 
 impl TrackedIo {
     pub(crate) fn new(server: Arc<Shared>, conn: Arc<Conn>) -> Self {
         conn.set_expected(server.expect());
-        let slot = server.register(conn.clone());
-        TrackedIo { conn, server, slot, lingering: None }
+        conn.set_slot(server.register(conn.clone()));
+        TrackedIo { conn, server, lingering: None }
     }
 
     fn write(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -103,24 +107,29 @@ impl hyper::rt::Write for TrackedIo {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let timer = match &mut this.lingering {
-            Some(timer) => timer,
+        if this.lingering.is_none() {
+            if this.conn.word.finish().is_err() {
+                // The rescue's from here on.
+                return Poll::Ready(Ok(()));
+            }
+            this.conn.half_close();
+        }
+        let Some(runtime) = this.server.runtime() else { return Poll::Ready(Ok(())) };
+        let lingering = match &mut this.lingering {
+            Some(lingering) => lingering,
+            None if !this.conn.must_linger() => return Poll::Ready(Ok(())),
             None => {
-                if this.conn.word.finish().is_err() {
-                    // The rescue's from here on.
-                    return Poll::Ready(Ok(()));
-                }
-                this.conn.half_close();
-                let Some(runtime) = this.server.runtime().filter(|_| this.conn.must_linger()) else {
-                    return Poll::Ready(Ok(()));
-                };
-                this.lingering.insert(runtime.sleep_until(runtime.now() + LINGER))
+                let now = runtime.now();
+                let timer = runtime.sleep_until(now + LINGER);
+                this.lingering.insert(Lingering { timer, ends: now + LINGER_IN_ALL })
             }
         };
         let mut chunk = [0; CHUNK];
-        while timer.as_mut().poll(cx).is_pending() {
+        while lingering.timer.as_mut().poll(cx).is_pending() {
             match ready!(this.conn.transport.poll_read(cx, &mut chunk)) {
-                Ok(bytes) if bytes > 0 => {}
+                Ok(bytes) if bytes > 0 => {
+                    lingering.timer = runtime.sleep_until((runtime.now() + LINGER).min(lingering.ends));
+                }
                 _ => break,
             }
         }
@@ -133,7 +142,10 @@ impl Drop for TrackedIo {
         if let Some(expected) = self.conn.take_expected() {
             self.server.expect_no_more(expected);
         }
-        let waits = self.conn.word.close(self.server.is_announced());
+        // A response that ends here, with a panic or its runtime, must not look complete.
+        self.conn.prepare_cut();
+        let rescued = self.server.is_announced() && self.server.phase() < Phase::Forced;
+        let waits = self.conn.word.close(rescued);
         if waits {
             // The handler is gone, with its runtime or by a panic, and its client is not: the rescue answers. What is
             // left of the job goes where jobs go that are dropped; the exchange stays, for its fate.
@@ -141,7 +153,7 @@ impl Drop for TrackedIo {
                 exchange.end();
             }
         } else {
-            self.server.unregister(self.slot);
+            self.server.unregister(&self.conn);
             self.conn.set_exchange(None);
         }
         self.server.ring();

@@ -7,13 +7,14 @@
 use std::{
     convert::Infallible,
     future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::Poll,
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use sundown::{BeginError, JobId};
@@ -22,7 +23,7 @@ use tower_service::Service;
 
 use crate::{
     answer::Answer,
-    body::{BoxError, ResponseBody},
+    body::{BoxError, Ending, ResponseBody},
     conn::Conn,
     exchange::{Exchange, RequestJob, RequestPayload},
     phase::Phase,
@@ -32,23 +33,32 @@ use crate::{
 
 /// Wraps the service of one connection.
 #[derive(Clone)]
-pub(crate) struct AnswerLayer {
-    pub(crate) server: Arc<Shared>,
-    pub(crate) config: Arc<Config>,
-    pub(crate) conn: Arc<Conn>,
+pub(crate) struct AnswerLayer(Arc<Context>);
+
+/// What the requests of one connection share.
+struct Context {
+    server: Arc<Shared>,
+    config: Arc<Config>,
+    conn: Arc<Conn>,
+}
+
+impl AnswerLayer {
+    pub(crate) fn new(server: Arc<Shared>, config: Arc<Config>, conn: Arc<Conn>) -> Self {
+        AnswerLayer(Arc::new(Context { server, config, conn }))
+    }
 }
 
 impl<S> Layer<S> for AnswerLayer {
     type Service = Answering<S>;
 
     fn layer(&self, inner: S) -> Answering<S> {
-        Answering { layer: self.clone(), inner }
+        Answering { context: self.0.clone(), inner }
     }
 }
 
 #[derive(Clone)]
 pub(crate) struct Answering<S> {
-    layer: AnswerLayer,
+    context: Arc<Context>,
     inner: S,
 }
 
@@ -76,19 +86,34 @@ where
     type Error = Taken;
     type Future = Pin<Box<dyn Future<Output = Answered<B>> + Send>>;
 
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Taken>> {
+    fn poll_ready(&mut self, _cx: &mut std::task::Context<'_>) -> Poll<Result<(), Taken>> {
         // Each request asks its own clone.
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
-        // At once, not when first polled: from here on the connection is in a handler.
-        let admitted = self.layer.admit(&mut request);
-        let (layer, inner) = (self.layer.clone(), self.inner.clone());
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        self.begin(request)
+    }
+}
+
+impl<S, B> Answering<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Begins an exchange: at once, not when its future is first polled. From here on the connection is in a handler.
+    pub(crate) fn begin(
+        &self,
+        mut request: Request<Incoming>,
+    ) -> Pin<Box<dyn Future<Output = Answered<B>> + Send>> {
+        let admitted = self.context.admit(&mut request);
+        let (context, inner) = (self.context.clone(), self.inner.clone());
         Box::pin(async move {
             match admitted? {
-                Admitted::Refused(answer) => layer.answer(answer),
-                Admitted::Begun(exchange) => layer.serve(exchange, inner, request).await,
+                Admitted::Refused(answer) => context.answer(answer),
+                Admitted::Begun(exchange) => context.serve(exchange, inner, request).await,
             }
         })
     }
@@ -99,7 +124,7 @@ enum Admitted {
     Refused(Answer),
 }
 
-impl AnswerLayer {
+impl Context {
     /// Lets a request in, or says why not.
     fn admit(&self, request: &mut Request<Incoming>) -> Result<Admitted, Taken> {
         self.conn.word.begin_request()?;
@@ -110,7 +135,7 @@ impl AnswerLayer {
         self.conn.set_lingers(has_body);
         self.conn.set_exchange(None);
         let method = request.method().clone();
-        if let Some(probe) = self.config.probe(request.uri().path()) {
+        if let Some(probe) = self.config.probe(&method, request.uri().path()) {
             let (status, text) = probe.answer(self.server.readiness());
             return Ok(Admitted::Refused(Answer::probe(&method, status, text)));
         }
@@ -178,19 +203,34 @@ impl AnswerLayer {
     {
         let mut handler = Box::pin(oneshot(service, request));
         // The connection's task polls this and is woken at every change of phase: no registration of its own.
-        let response = poll_fn(|cx| {
+        let came = poll_fn(|cx| {
             let phase = self.server.phase();
             if phase >= Phase::Forced || (phase >= Phase::Answering && !exchange.is_committing()) {
-                return Poll::Ready(None);
+                return Poll::Ready(Came::AnswerStep);
             }
-            handler.as_mut().poll(cx).map(Some)
+            match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(response)) => Poll::Ready(Came::Response(response)),
+                Err(_) => Poll::Ready(Came::Panic),
+            }
         })
         .await;
-        drop(handler);
-        if let Some(response) = response
-            && let Some(answered) = self.let_out(&exchange, response)
-        {
-            return answered;
+        // Also if that panics: somebody waits for an answer.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(handler)));
+        match came {
+            Came::Response(response) => {
+                if let Some(answered) = self.let_out(&exchange, response) {
+                    return answered;
+                }
+            }
+            Came::Panic => {
+                // The job has failed; or, if a shutdown has begun, somebody else is asked to do it.
+                exchange.end();
+                if !exchange.was_taken() {
+                    return self.answer(Answer::broken(&exchange));
+                }
+            }
+            Came::AnswerStep => {}
         }
         // Its jobs are somebody else's, or about to be: the answer is known when their fates are.
         poll_fn(|_| match self.server.phase() >= Phase::Answering {
@@ -198,8 +238,11 @@ impl AnswerLayer {
             false => Poll::Pending,
         })
         .await;
-        self.server.count_answered();
-        self.answer(Answer::of(&exchange, &self.config.wording))
+        let answered = self.answer(Answer::of(&exchange, &self.config.wording));
+        if answered.is_ok() {
+            self.server.count_answered();
+        }
+        answered
     }
 
     /// Lets the handler's response out. `None` if it must not go out, since one of its jobs was taken.
@@ -215,8 +258,15 @@ impl AnswerLayer {
             && !upgrades
             && head.status != StatusCode::NO_CONTENT
             && head.status != StatusCode::NOT_MODIFIED;
-        let streams = has_body && body.size_hint().exact().is_none();
-        if streams {
+        let ending = match body.size_hint().exact() {
+            None if has_body => match declared_length(&head.headers) {
+                Some(0) => Ending::Settled,
+                Some(length) => Ending::CompletesAfter(length),
+                None => Ending::Completes,
+            },
+            _ => Ending::Settled,
+        };
+        if ending != Ending::Settled {
             // The job ends with the body.
             if exchange.was_taken() {
                 return None;
@@ -224,7 +274,7 @@ impl AnswerLayer {
         } else if exchange.complete().is_err() {
             return None;
         }
-        self.conn.set_close_delimited(streams && exchange.version < Version::HTTP_11);
+        self.conn.set_close_delimited(ending == Ending::Completes && exchange.version < Version::HTTP_11);
         let won = if upgrades { self.conn.word.upgrade() } else { self.conn.word.release() };
         if let Err(lost) = won {
             return Some(Err(lost.into()));
@@ -232,13 +282,8 @@ impl AnswerLayer {
         if self.server.is_draining() && !upgrades {
             head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        let body = ResponseBody::handler(
-            body,
-            self.conn.clone(),
-            self.server.clone(),
-            Some(exchange.clone()),
-            streams,
-        );
+        let (conn, server) = (self.conn.clone(), self.server.clone());
+        let body = ResponseBody::handler(body, conn, server, exchange.clone(), ending);
         if upgrades {
             // The exchange is over; the connection goes on without us.
             self.conn.set_exchange(None);
@@ -257,9 +302,21 @@ impl AnswerLayer {
     }
 }
 
+/// What ended the handler.
+enum Came<R> {
+    Response(R),
+    Panic,
+    AnswerStep,
+}
+
 enum NoJob {
     Draining,
     BadId(String),
+}
+
+/// What hyper will let out of a body whose own length is not known.
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 async fn oneshot<S, R>(mut service: S, request: R) -> S::Response

@@ -8,24 +8,23 @@
 //!    or bytes in the kernel get a 503 without a body, an idle connection gets an end.
 //! 3. Connections that wait in the accept queue are accepted, and told 503 once they have sent something.
 //! 4. Where bytes may come that nobody reads, it lingers, lest they destroy the answer.
+//! 5. When nobody is left the door is closed, and it looks once more who came through meanwhile.
+
+mod client;
 
 use std::{
     io,
-    net::TcpStream,
-    os::fd::{AsFd, BorrowedFd},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec},
-    net::{RecvFlags, SendFlags, Shutdown},
-};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use sundown::{Deadline, Receipt};
 
+use self::client::{Client, Over};
 use crate::{
     answer::{Answer, Wording},
-    conn::{self, Conn},
+    conn::Conn,
     server::Shared,
     word::{Phase, Took},
 };
@@ -34,24 +33,31 @@ use crate::{
 const HEAD_START: Duration = Duration::from_millis(250);
 const HEAD_START_PART: u32 = 4;
 
-/// How long a client that was just accepted may take to send its first byte, and one that was answered to go away.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// What is left of the time when it stops, so that it returns in it; and its largest part of the time there is.
+const SPARE: Duration = Duration::from_millis(25);
+const SPARE_PART: u32 = 20;
 
 /// A system call of the runtime's is in our way: it takes microseconds, unless its thread was descheduled.
 const CONTENTION: Duration = Duration::from_millis(1);
+
+/// The queue cannot be accepted from (no descriptors, say), and nobody tells us when it can.
+const DEAF: Duration = Duration::from_millis(20);
 
 pub(crate) struct Rescue<'a> {
     server: &'a Shared,
     wording: Wording,
     deadline: Deadline,
+    spare: Duration,
     began: Instant,
     clients: Vec<Client>,
+    /// The last attempt to accept failed for a reason that does not pass at once.
+    deaf: bool,
     counts: Counts,
 }
 
 #[derive(Default)]
 struct Counts {
-    rescued: u64,
+    exchanges: u64,
     partial: u64,
     queued: u64,
     unanswered: u64,
@@ -72,9 +78,11 @@ impl<'a> Rescue<'a> {
         Rescue {
             wording: server.wording(),
             server,
+            spare: SPARE.min(deadline.remaining() / SPARE_PART),
             deadline,
             began: Instant::now(),
             clients: Vec::new(),
+            deaf: false,
             counts: Counts::default(),
         }
     }
@@ -82,27 +90,36 @@ impl<'a> Rescue<'a> {
     /// Answers everyone, and returns when nobody waits any more or the time is over.
     pub(crate) fn run(mut self, receipt: &Receipt) {
         self.give_head_start();
-        loop {
-            let left = self.take_what_can_be_taken();
-            let accepted = self.accept_the_queue();
-            let now = Instant::now();
-            for client in &mut self.clients {
-                client.go_on(now, &self.wording);
-            }
-            let counts = &mut self.counts;
-            self.clients.retain(|client| !client.is_over(counts));
-            let over = self.clients.is_empty() && left == Left::Nothing && !accepted;
-            if over || self.deadline.has_passed() {
-                break;
-            }
-            self.wait(left);
-        }
+        self.answer_everyone();
         self.server.stop_listening();
-        self.counts.unanswered += self.clients.iter().filter(|client| client.is_waiting()).count() as u64;
-        receipt.note("answered by the rescue", self.counts.rescued);
+        self.answer_everyone();
+        for client in &self.clients {
+            self.counts.unanswered += u64::from(client.waits());
+        }
+        receipt.note("answered by the rescue", self.counts.exchanges);
         receipt.note("partial heads answered", self.counts.partial);
         receipt.note("answered from the accept queue", self.counts.queued);
         receipt.note("unanswered", self.counts.unanswered);
+    }
+
+    fn answer_everyone(&mut self) {
+        loop {
+            let left = self.take_what_can_be_taken();
+            let accepted = self.accept_the_queue();
+            self.go_on();
+            let nobody = self.clients.is_empty();
+            if (nobody && left == Left::Nothing && !accepted) || self.time_left().is_zero() {
+                return;
+            }
+            // Who was accepted may be over already, and then nobody would wake us.
+            if !accepted || !nobody {
+                self.wait(left);
+            }
+        }
+    }
+
+    fn time_left(&self) -> Duration {
+        self.deadline.remaining().saturating_sub(self.spare)
     }
 
     /// Waits until the runtime has answered every exchange that was in a handler, or has had its time.
@@ -117,8 +134,7 @@ impl<'a> Rescue<'a> {
             if waiting.is_empty() || left.is_zero() {
                 return;
             }
-            let mut bell = [PollFd::new(self.server.bell(), PollFlags::IN)];
-            poll(&mut bell, left);
+            poll(&mut [PollFd::new(self.server.bell(), PollFlags::IN)], left);
             self.server.silence_bell();
         }
     }
@@ -126,258 +142,145 @@ impl<'a> Rescue<'a> {
     /// Looks at every connection once.
     fn take_what_can_be_taken(&mut self) -> Left {
         // A job in mid-commit may yet be done; but not for ever.
-        let last_chance = self.deadline.remaining() <= self.began.elapsed() / 3;
+        let last_chance = self.last_chance().is_zero();
         let mut left = Left::Nothing;
         for conn in self.server.conns() {
-            let phase = conn.word.phase();
-            if matches!(phase, Phase::Taken | Phase::Upgraded) {
-                continue;
-            }
-            let exchange = conn.exchange();
-            if phase == Phase::Responding
-                || (!last_chance && exchange.as_ref().is_some_and(|exchange| exchange.is_committing()))
-            {
-                left = left.max(Left::Runtime);
-                continue;
-            }
-            let Some(took) = conn.word.try_take() else {
-                left = left.max(if conn.word.is_busy() { Left::Contention } else { Left::Runtime });
-                continue;
-            };
-            let client = match took {
-                Took::Exchange => {
-                    self.counts.rescued += 1;
-                    let (answer, lingers) = match &exchange {
-                        Some(exchange) => (Answer::of(exchange, &self.wording), exchange.has_body),
-                        None => (Answer::never_started(None, &self.wording), true),
-                    };
-                    Client::answered(&conn, answer, lingers)
-                }
-                Took::PartialHead => {
-                    self.counts.partial += 1;
-                    Client::answered(&conn, Answer::never_started(None, &self.wording), true)
-                }
-                Took::Idle if conn.has_bytes() => {
-                    self.counts.partial += 1;
-                    Client::answered(&conn, Answer::never_started(None, &self.wording), true)
-                }
-                Took::Idle => {
-                    conn.half_close();
-                    conn.task.wake();
-                    continue;
-                }
-                Took::Finished => {
-                    // The runtime may have been about to.
-                    conn.half_close();
-                    if !conn.must_linger() {
-                        conn.task.wake();
-                        continue;
+            left = left.max(match conn.word.phase() {
+                Phase::Taken | Phase::Upgraded => Left::Nothing,
+                Phase::Responding => Left::Runtime,
+                Phase::Handler if !last_chance && commits(&conn) => Left::Runtime,
+                Phase::Idle | Phase::Handler => match conn.word.try_take() {
+                    Some(took) => {
+                        self.take(conn, took);
+                        Left::Nothing
                     }
-                    Client::finished(&conn)
-                }
-            };
-            // The runtime, if it is there, lets go of its side.
-            conn.task.wake();
-            self.clients.push(client);
+                    None if conn.word.is_busy() => Left::Contention,
+                    None => Left::Runtime,
+                },
+            });
         }
         left
     }
 
+    /// How long until jobs in mid-commit are waited for no longer: three quarters in.
+    fn last_chance(&self) -> Duration {
+        let (gone, left) = (self.began.elapsed(), self.time_left());
+        ((gone + left) * 3 / 4).saturating_sub(gone)
+    }
+
+    /// Decides what a connection that is ours now is told.
+    fn take(&mut self, conn: Arc<Conn>, took: Took) {
+        // Nobody else changes it any more.
+        let exchange = conn.exchange();
+        let unread = || Answer::never_started(None, &self.wording);
+        let client = match (took, exchange) {
+            (Took::Exchange, Some(exchange)) => {
+                let lingers = exchange.has_body || conn.has_bytes();
+                Some(Client::answered(&conn, Answer::of(&exchange, &self.wording), lingers, Over::Exchange))
+            }
+            (Took::Exchange, None) | (Took::PartialHead, _) => {
+                Some(Client::answered(&conn, unread(), true, Over::Partial))
+            }
+            (Took::Idle, _) if conn.has_bytes() => {
+                Some(Client::answered(&conn, unread(), true, Over::Partial))
+            }
+            (Took::Idle, _) => match conn.newcomer().filter(|until| Instant::now() < *until) {
+                // A request is on its way.
+                Some(until) => Some(Client::newcomer(&conn, until)),
+                None => {
+                    conn.half_close();
+                    None
+                }
+            },
+            (Took::Finished, _) => {
+                // The runtime may have been about to.
+                conn.half_close();
+                conn.must_linger().then(|| Client::finished(&conn))
+            }
+        };
+        self.clients.extend(client);
+        // The runtime, if it is there, lets go of its side; if its task is gone, this was the last place it stood in.
+        self.server.wake(&conn);
+        self.server.unregister_if_closed(&conn);
+    }
+
     /// Takes everyone out of the accept queue. Returns whether anybody was there.
     fn accept_the_queue(&mut self) -> bool {
+        if self.server.shares_listener() {
+            // Who waits there is somebody else's.
+            return false;
+        }
         let mut accepted = false;
-        while let Ok((stream, _)) = self.server.listener.accept() {
-            accepted = true;
-            if stream.set_nonblocking(true).is_ok() {
-                self.clients.push(Client::accepted(stream));
+        self.deaf = false;
+        while !self.time_left().is_zero() {
+            match self.server.listener.accept() {
+                Ok((stream, _)) => {
+                    accepted = true;
+                    if stream.set_nonblocking(true).is_ok() {
+                        self.clients.push(Client::accepted(stream));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.deaf = error.kind() != io::ErrorKind::WouldBlock && self.server.is_listening();
+                    break;
+                }
             }
         }
         accepted
     }
 
+    /// Lets every client go as far as its socket lets it.
+    fn go_on(&mut self) {
+        let now = Instant::now();
+        let (wording, counts) = (&self.wording, &mut self.counts);
+        self.clients.retain_mut(|client| {
+            let Some(over) = client.go_on(now, wording) else { return true };
+            match over {
+                Over::Exchange => counts.exchanges += 1,
+                Over::Partial => counts.partial += 1,
+                Over::Queued => counts.queued += 1,
+                Over::Unanswered => counts.unanswered += 1,
+                Over::Silent => {}
+            }
+            false
+        });
+    }
+
     /// Sleeps until something moves.
     fn wait(&self, left: Left) {
         let now = Instant::now();
-        let patience = self.clients.iter().map(|client| client.until).min();
-        let mut sleep = self.deadline.remaining();
+        let patience = self.clients.iter().filter_map(Client::until).min();
+        let mut sleep = self.time_left();
         if let Some(until) = patience {
             sleep = sleep.min(until.saturating_duration_since(now));
         }
         match left {
             Left::Contention => sleep = sleep.min(CONTENTION),
-            Left::Runtime => {
-                // The last chance of those in mid-commit comes three quarters in.
-                let whole = self.began.elapsed() + self.deadline.remaining();
-                let last_chance = (whole * 3 / 4).saturating_sub(self.began.elapsed());
-                if !last_chance.is_zero() {
-                    sleep = sleep.min(last_chance + CONTENTION);
-                }
+            Left::Runtime if !self.last_chance().is_zero() => {
+                sleep = sleep.min(self.last_chance() + CONTENTION)
             }
-            Left::Nothing => {}
+            Left::Runtime | Left::Nothing => {}
         }
-        let mut fds = vec![
-            PollFd::new(self.server.bell(), PollFlags::IN),
-            PollFd::new(&self.server.listener, PollFlags::IN),
-        ];
+        let mut fds = vec![PollFd::new(self.server.bell(), PollFlags::IN)];
+        if self.deaf {
+            sleep = sleep.min(DEAF);
+        } else if self.server.is_listening() && !self.server.shares_listener() {
+            fds.push(PollFd::new(&self.server.listener, PollFlags::IN));
+        }
         fds.extend(self.clients.iter().map(|client| PollFd::new(client, client.interest())));
         poll(&mut fds, sleep);
         self.server.silence_bell();
     }
 }
 
+fn commits(conn: &Conn) -> bool {
+    conn.exchange().is_some_and(|exchange| exchange.is_committing())
+}
+
 fn poll(fds: &mut [PollFd<'_>], at_most: Duration) {
     // An interrupted wait is a short one: the caller looks again.
     let at_most = Timespec::try_from(at_most).unwrap_or(Timespec { tv_sec: i64::from(i32::MAX), tv_nsec: 0 });
     let _ = rustix::event::poll(fds, Some(&at_most));
-}
-
-/// A connection that is ours to finish.
-struct Client {
-    socket: Socket,
-    stage: Stage,
-    /// When we wait no longer.
-    until: Instant,
-}
-
-enum Socket {
-    Taken(Arc<Conn>),
-    Accepted(TcpStream),
-}
-
-enum Stage {
-    /// Accepted; nothing has come yet.
-    Silent,
-    Sending {
-        bytes: Vec<u8>,
-        sent: usize,
-        lingers: bool,
-    },
-    Lingering,
-    Over(Over),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Over {
-    Answered,
-    /// From the accept queue.
-    Queued,
-    /// Nobody was there to answer.
-    Left,
-}
-
-impl AsFd for Client {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.socket {
-            Socket::Taken(conn) => conn.as_fd(),
-            Socket::Accepted(stream) => stream.as_fd(),
-        }
-    }
-}
-
-impl Client {
-    fn new(socket: Socket, stage: Stage) -> Self {
-        Client { socket, stage, until: Instant::now() + PATIENCE }
-    }
-
-    fn answered(conn: &Arc<Conn>, answer: Answer, lingers: bool) -> Self {
-        let stage = Stage::Sending { bytes: answer.into_bytes(), sent: 0, lingers };
-        Client::new(Socket::Taken(conn.clone()), stage)
-    }
-
-    fn finished(conn: &Arc<Conn>) -> Self {
-        Client::new(Socket::Taken(conn.clone()), Stage::Lingering)
-    }
-
-    fn accepted(stream: TcpStream) -> Self {
-        Client::new(Socket::Accepted(stream), Stage::Silent)
-    }
-
-    fn interest(&self) -> PollFlags {
-        match self.stage {
-            Stage::Sending { .. } => PollFlags::OUT,
-            _ => PollFlags::IN,
-        }
-    }
-
-    fn is_waiting(&self) -> bool {
-        matches!(self.stage, Stage::Sending { .. })
-    }
-
-    fn is_over(&self, counts: &mut Counts) -> bool {
-        let Stage::Over(how) = self.stage else { return false };
-        match how {
-            Over::Queued => counts.queued += 1,
-            Over::Left => counts.unanswered += u64::from(matches!(self.socket, Socket::Taken(_))),
-            Over::Answered => {}
-        }
-        true
-    }
-
-    /// Goes as far as the socket lets it.
-    fn go_on(&mut self, now: Instant, wording: &Wording) {
-        loop {
-            let before = std::mem::discriminant(&self.stage);
-            match &mut self.stage {
-                Stage::Silent => match conn::peek(self.as_fd()) {
-                    Ok(0) => self.stage = Stage::Over(Over::Left),
-                    Ok(_) => {
-                        let bytes = Answer::never_started(None, wording).into_bytes();
-                        self.stage = Stage::Sending { bytes, sent: 0, lingers: true };
-                    }
-                    Err(error) if is_early(&error) && now < self.until => {}
-                    Err(_) => self.stage = Stage::Over(Over::Left),
-                },
-                Stage::Sending { .. } => self.send(),
-                Stage::Lingering => match discard(self.as_fd()) {
-                    Err(error) if is_early(&error) && now < self.until => {}
-                    _ => self.stage = Stage::Over(self.answered_how()),
-                },
-                Stage::Over(_) => {}
-            }
-            if before == std::mem::discriminant(&self.stage) {
-                return;
-            }
-        }
-    }
-
-    fn send(&mut self) {
-        let fd = match &self.socket {
-            Socket::Taken(conn) => conn.as_fd(),
-            Socket::Accepted(stream) => stream.as_fd(),
-        };
-        let Stage::Sending { bytes, sent, lingers } = &mut self.stage else { return };
-        while *sent < bytes.len() {
-            match rustix::net::send(fd, &bytes[*sent..], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-                Ok(more) => *sent += more,
-                Err(rustix::io::Errno::AGAIN) => return,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(_) => {
-                    self.stage = Stage::Over(Over::Left);
-                    return;
-                }
-            }
-        }
-        let lingers = *lingers;
-        let _ = rustix::net::shutdown(fd, Shutdown::Write);
-        self.until = Instant::now() + PATIENCE;
-        self.stage = if lingers { Stage::Lingering } else { Stage::Over(self.answered_how()) };
-    }
-
-    fn answered_how(&self) -> Over {
-        match self.socket {
-            Socket::Taken(_) => Over::Answered,
-            Socket::Accepted(_) => Over::Queued,
-        }
-    }
-}
-
-fn is_early(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-/// Reads on and forgets, until the end or an error.
-fn discard(fd: BorrowedFd<'_>) -> io::Result<()> {
-    let mut chunk = [0; 16 * 1024];
-    while rustix::net::recv(fd, &mut chunk, RecvFlags::DONTWAIT)?.0 > 0 {}
-    Ok(())
 }

@@ -7,10 +7,11 @@ use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpListener},
     os::unix::net::UnixStream,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering, fence},
     },
     task::{Context, Poll},
     time::Duration,
@@ -18,7 +19,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use http::{HeaderName, Request, Response, StatusCode};
+use http::{HeaderName, Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use slab::Slab;
@@ -72,19 +73,34 @@ pub struct Server {
 }
 
 /// What the owner chose, final once the server serves.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Config {
     pub(crate) jobs: Option<(HeaderName, Jobs<RequestPayload>)>,
     pub(crate) wording: Wording,
+    pub(crate) header_read_timeout: Duration,
     duck: LameDuck,
     probes: bool,
     shared_listener: bool,
 }
 
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            jobs: None,
+            wording: Wording::default(),
+            header_read_timeout: Duration::from_secs(30),
+            duck: LameDuck::default(),
+            probes: false,
+            shared_listener: false,
+        }
+    }
+}
+
 impl Config {
-    pub(crate) fn probe(&self, path: &str) -> Option<Probe> {
+    pub(crate) fn probe(&self, method: &Method, path: &str) -> Option<Probe> {
+        let asks = self.probes && (method == Method::GET || method == Method::HEAD);
         let of = |(known, probe): (&str, Probe)| (known == path).then_some(probe);
-        if self.probes { Probe::PATHS.into_iter().find_map(of) } else { None }
+        if asks { Probe::PATHS.into_iter().find_map(of) } else { None }
     }
 }
 
@@ -102,6 +118,7 @@ pub(crate) struct Shared {
     receipt: OnceLock<Receipt>,
     accepting: AtomicWaker,
     bell: (UnixStream, UnixStream),
+    deaf: AtomicBool,
     answered: AtomicU64,
     cut: AtomicU64,
 }
@@ -136,6 +153,7 @@ impl Server {
                 receipt: OnceLock::new(),
                 accepting: AtomicWaker::new(),
                 bell,
+                deaf: AtomicBool::new(false),
                 answered: AtomicU64::new(0),
                 cut: AtomicU64::new(0),
             }),
@@ -178,8 +196,17 @@ impl Server {
 
     /// The status for a client whose job was taken over. Default: 200; 202 is the other honest choice (RFC 9110
     /// section 15.3.3).
+    ///
+    /// # Panics
+    ///
+    /// With a status whose answer has no body or is not the last one (1xx, 204, 205, 304): a mistake in the program's
+    /// text.
     #[must_use]
     pub fn handed_over_status(self, status: StatusCode) -> Self {
+        assert!(
+            !status.is_informational() && ![204, 205, 304].contains(&status.as_u16()),
+            "{status} cannot tell a client that its job was handed over: such an answer has no body"
+        );
         self.configure(|config| config.wording.handed_over = status)
     }
 
@@ -189,8 +216,16 @@ impl Server {
         self.configure(|config| config.wording.retry_after = after)
     }
 
-    /// The listener belongs to others as well (inherited, or held by a successor): its accept queue is not shut at the
-    /// claim.
+    /// How long a connection may take to send the head of a request, counted from the one before: idle connections too
+    /// are closed after it. Default: 30 s, hyper's. Behind a load balancer it should be longer than the balancer keeps
+    /// idle connections.
+    #[must_use]
+    pub fn header_read_timeout(self, timeout: Duration) -> Self {
+        self.configure(|config| config.header_read_timeout = timeout)
+    }
+
+    /// The listener belongs to others as well (inherited, or held by a successor). When traffic is quiet it is left to
+    /// them: nothing more is accepted, and its queue is neither shut nor answered.
     #[must_use]
     pub fn shared_listener(self) -> Self {
         self.configure(|config| config.shared_listener = true)
@@ -209,7 +244,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When the runtime refuses the listener, the listener breaks, or this server serves already.
+    /// When the runtime refuses the listener, the listener breaks, this server serves already, or it is no component of
+    /// a shutdown, which would never end it.
     ///
     /// # Cancel safety
     ///
@@ -221,14 +257,19 @@ impl Server {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        if self.shared.watch.get().is_none() {
+            return Err(io::Error::other(
+                "this server is not a component of the shutdown: add it before it serves",
+            ));
+        }
         let runtime = shutdown.runtime().clone();
+        let mut listener = runtime.adopt(self.shared.listener.try_clone()?)?;
         let traffic = Traffic::new(runtime.now());
         let serving = Serving { runtime: runtime.clone(), readiness: shutdown.readiness(), traffic };
         if self.shared.serving.set(serving).is_err() {
             return Err(io::Error::other("this server serves already"));
         }
         let config = Arc::new(self.shared.config().clone());
-        let mut listener = runtime.adopt(self.shared.listener.try_clone()?)?;
         while let Some(accepted) = self.shared.next(&mut *listener, &runtime).await? {
             let server = self.shared.clone();
             let connection = driver::drive(server, config.clone(), service.clone(), accepted);
@@ -241,7 +282,7 @@ impl Server {
 type Accepted = (Arc<dyn Transport>, SocketAddr);
 
 impl Shared {
-    /// The next connection; `None` when all is over.
+    /// The next connection; `None` when there will be no more.
     async fn next(
         &self,
         listener: &mut dyn Accept,
@@ -250,14 +291,14 @@ impl Shared {
         /// How long to wait for somebody to give a descriptor back.
         const PAUSE: Duration = Duration::from_millis(100);
         loop {
-            let accepted = self.or_forced(poll_fn(|cx| listener.poll_accept(cx))).await;
+            let accepted = self.or_over(poll_fn(|cx| listener.poll_accept(cx))).await;
             match accepted {
                 None => return Ok(None),
                 Some(Ok(accepted)) => return Ok(Some(accepted)),
                 Some(Err(error)) => match Refusal::of(&error) {
                     Refusal::Connection => {}
                     Refusal::Resources => {
-                        if self.or_forced(runtime.sleep_until(runtime.now() + PAUSE)).await.is_none() {
+                        if self.or_over(runtime.sleep_until(runtime.now() + PAUSE)).await.is_none() {
                             return Ok(None);
                         }
                     }
@@ -269,12 +310,13 @@ impl Shared {
         }
     }
 
-    /// The future's output, or `None` once everything is to be dropped.
-    async fn or_forced<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+    /// The future's output, or `None` once nothing more is to be accepted.
+    async fn or_over<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let last = if self.shares_listener() { Phase::Closing } else { Phase::Forced };
         let mut future = pin!(future);
         poll_fn(|cx: &mut Context<'_>| {
             self.accepting.register(cx.waker());
-            if self.phase() >= Phase::Forced {
+            if self.phase() >= last {
                 return Poll::Ready(None);
             }
             Pin::as_mut(&mut future).poll(cx).map(Some)
@@ -334,9 +376,17 @@ impl Shared {
         self.conns.lock().unwrap_or_else(PoisonError::into_inner).insert(conn)
     }
 
-    pub(crate) fn unregister(&self, slot: usize) {
+    pub(crate) fn unregister(&self, conn: &Conn) {
+        let Some(slot) = conn.slot() else { return };
         let conn = self.conns.lock().unwrap_or_else(PoisonError::into_inner).try_remove(slot);
         drop(conn);
+    }
+
+    /// For a connection whose task is gone, and which stood here only because its client waited.
+    pub(crate) fn unregister_if_closed(&self, conn: &Conn) {
+        if conn.word.is_orphan() {
+            self.unregister(conn);
+        }
     }
 
     pub(crate) fn conns(&self) -> Vec<Arc<Conn>> {
@@ -347,23 +397,42 @@ impl Shared {
     /// Nobody is left to answer newcomers: better refused than reset when the process ends. (Who is in the accept queue
     /// now, and came in the microseconds since it was last emptied, is reset.)
     pub(crate) fn stop_listening(&self) {
-        if !self.config().shared_listener {
+        if !self.shares_listener() {
+            // Relaxed: only the rescue's thread asks.
+            self.deaf.store(true, Ordering::Relaxed);
             let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
         }
+    }
+
+    pub(crate) fn is_listening(&self) -> bool {
+        !self.deaf.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn shares_listener(&self) -> bool {
+        self.config().shared_listener
     }
 
     /// Goes on, and tells every connection's task.
     fn advance(&self, to: Phase) {
         if self.phase.advance(to) {
+            // Pairs with the fence in `ring`: either the rescue, which looks at the words after this, sees that a
+            // connection has moved, or whoever moved it sees the phase and rings.
+            fence(Ordering::SeqCst);
             for conn in self.conns() {
-                conn.task.wake();
+                self.wake(&conn);
             }
             self.accepting.wake();
         }
     }
 
+    /// Wakes a connection's task. Wakers are foreign code: one that panics keeps nobody else asleep.
+    pub(crate) fn wake(&self, conn: &Conn) {
+        let _ = catch_unwind(AssertUnwindSafe(|| conn.task.wake()));
+    }
+
     /// Tells the rescue that a connection has moved.
     pub(crate) fn ring(&self) {
+        fence(Ordering::SeqCst);
         if self.phase() >= Phase::Answering {
             // A full pipe has been rung already.
             let _ = (&self.bell.0).write(&[1]);
@@ -479,11 +548,11 @@ impl Drainable for Server {
         for conn in &left {
             conn.prepare_cut();
         }
-        self.shared.advance(Phase::Forced);
         if let Some(receipt) = self.shared.receipt.get() {
-            // Those that the runtime cuts by itself from here on are among the responding.
+            // What the runtime cuts by itself from here on is among the responding.
             receipt.note("responses cut", responding + self.shared.cut.load(Ordering::Relaxed));
         }
+        self.shared.advance(Phase::Forced);
     }
 }
 

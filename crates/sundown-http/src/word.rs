@@ -35,6 +35,8 @@ const BODY_DONE: u32 = 1 << 6;
 const FINAL: u32 = 1 << 7;
 /// The runtime has dropped its side.
 const CLOSED: u32 = 1 << 8;
+/// The runtime has dropped its side while a client waits.
+const ORPHAN: u32 = 1 << 9;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -181,9 +183,14 @@ impl Word {
         let mut waits = false;
         let _ = self.update(|word| {
             waits = keep_waiting && phase(word) == Phase::Handler && word & (DIRTY | FINAL) == 0;
-            Some(if waits { word & !BUSY } else { word & !BUSY | CLOSED })
+            Some(word & !BUSY | if waits { ORPHAN } else { CLOSED })
         });
         waits
+    }
+
+    /// Its task is gone. (Asked of one that was kept since its client waited.)
+    pub(crate) fn is_orphan(&self) -> bool {
+        self.0.load(Ordering::Acquire) & ORPHAN != 0
     }
 
     // ---- the rescue's side

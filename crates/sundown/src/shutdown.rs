@@ -213,6 +213,8 @@ impl Builder {
             return Err(StartError::TwoTakeOver(self.take_over.len()));
         }
         let place = || Place::new(&self.runtime).map_err(StartError::Runtime);
+        // Even where nobody needs one: a runtime that is not there is found out now.
+        drop(place()?);
         let component =
             |((name, after), drainable)| Ok(Component { name, after, drainable, place: place()? });
         let roster =

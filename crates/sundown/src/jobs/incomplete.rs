@@ -14,7 +14,7 @@ use super::{
 };
 use crate::latch::Latch;
 
-type Opaque = dyn erased_serde::Serialize + Send + Sync;
+pub(super) type Opaque = dyn erased_serde::Serialize + Send + Sync;
 
 /// One begin of a job, shared by its handle, its store and, once claimed, the ledger.
 pub(super) struct Entry<P> {
@@ -58,6 +58,7 @@ pub(super) trait AnyEntry: Send + Sync {
     fn word(&self) -> &Word;
     fn payload(&self) -> &Opaque;
     fn checkpoint(&self) -> Option<Arc<Opaque>>;
+    fn set_checkpoint(&self, checkpoint: Arc<Opaque>);
 }
 
 impl<P: Serialize + Send + Sync + 'static> AnyEntry for Entry<P> {
@@ -83,6 +84,12 @@ impl<P: Serialize + Send + Sync + 'static> AnyEntry for Entry<P> {
 
     fn checkpoint(&self) -> Option<Arc<Opaque>> {
         self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_checkpoint(&self, checkpoint: Arc<Opaque>) {
+        let before = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).replace(checkpoint);
+        // Outside the lock: it is the user's.
+        drop(before);
     }
 }
 

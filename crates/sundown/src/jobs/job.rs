@@ -1,10 +1,6 @@
 //! The handles of a job: from permission to its end.
 
-use std::{
-    fmt,
-    future::Future,
-    sync::{Arc, PoisonError},
-};
+use std::{fmt, future::Future, sync::Arc};
 
 use serde::Serialize;
 
@@ -102,11 +98,7 @@ impl<P: Serialize + Send + Sync + 'static> Job<P> {
 
     /// Notes how far it has come; the last note travels with the job if it is handed over.
     pub fn checkpoint(&self, checkpoint: impl Serialize + Send + Sync + 'static) {
-        let new = Some(Arc::new(checkpoint) as _);
-        let mut noted = self.entry().checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::replace(&mut *noted, new);
-        drop(noted);
-        drop(old);
+        self.entry().set_checkpoint(Arc::new(checkpoint));
     }
 
     /// Resolves when a shutdown has taken the job; it can no longer commit.
@@ -208,7 +200,7 @@ impl<P: Serialize + Send + Sync + 'static> Drop for Commit<P> {
     }
 }
 
-/// A cheap, shared look at what becomes of a job.
+/// A cheap, shared look at a job, for whoever does not own it.
 #[derive(Clone)]
 pub struct Ticket(pub(super) Arc<dyn AnyEntry>);
 
@@ -221,6 +213,11 @@ impl Ticket {
     /// What has become of it so far.
     pub fn fate(&self) -> Fate {
         self.0.word().fate()
+    }
+
+    /// Notes how far the job has come, as [`Job::checkpoint`] does.
+    pub fn checkpoint(&self, checkpoint: impl Serialize + Send + Sync + 'static) {
+        self.0.set_checkpoint(Arc::new(checkpoint));
     }
 }
 

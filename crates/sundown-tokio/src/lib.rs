@@ -26,9 +26,10 @@ mod socket;
 use std::{
     future::Future,
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use sundown::{AbortHandle, Accept, BoxFuture, Drive, Runtime};
@@ -88,13 +89,14 @@ impl Runtime for Tokio {
     }
 
     fn private(&self) -> io::Result<Box<dyn Drive>> {
-        self.handle()?;
+        // Not needed here, but `start` asks for a private place, and should hear of it.
+        self.enabled("time", || drop(tokio::time::sleep(Duration::ZERO)))?;
         Ok(Box::new(Private(Some(runtime::Builder::new_current_thread().enable_all().build()?))))
     }
 
     fn adopt(&self, listener: std::net::TcpListener) -> io::Result<Box<dyn Accept>> {
-        let _inside = self.handle()?.enter();
-        Ok(Box::new(socket::Listener(tokio::net::TcpListener::from_std(listener)?)))
+        let adopted = self.enabled("io", || tokio::net::TcpListener::from_std(listener))?;
+        Ok(Box::new(socket::Listener(adopted?)))
     }
 }
 
@@ -139,5 +141,46 @@ impl Future for Sleep {
             Box::pin(tokio::time::sleep_until(this.at.into()))
         });
         timer.as_mut().poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(result: io::Result<impl Sized>) -> String {
+        result.err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_runtime_without_its_drivers_is_refused_by_name() {
+        let bare = runtime::Builder::new_current_thread().build().unwrap();
+        let tokio = Tokio::of(bare.handle().clone());
+        let refused =
+            |driver| format!("the tokio runtime was built without its {driver} driver; use enable_all()");
+        assert_eq!(refusal(tokio.private()), refused("time"));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        assert_eq!(refusal(tokio.adopt(listener)), refused("io"));
+    }
+
+    #[test]
+    fn outside_a_runtime_it_is_refused_with_what_to_do() {
+        assert!(refusal(Tokio::current().private()).contains("use Tokio::of"));
+    }
+
+    #[test]
+    fn a_timer_belongs_to_whoever_polls_it_first() {
+        let service = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let tokio = Tokio::of(service.handle().clone());
+        // Nobody drives the service's runtime: the timer must not depend on it.
+        let mut timer = tokio.sleep_until(Instant::now() + Duration::from_millis(5));
+        let mut place = tokio.private().unwrap();
+        let mut done = false;
+        place.drive(std::pin::pin!(async {
+            timer.as_mut().await;
+            done = true;
+        }));
+        assert!(done);
     }
 }

@@ -62,6 +62,16 @@ impl Tokio {
             )
         })
     }
+
+    /// Does what tokio panics over when the runtime was built without this driver.
+    fn enabled<T>(&self, driver: &str, uses: impl FnOnce() -> T) -> io::Result<T> {
+        let _inside = self.handle()?.enter();
+        catch_unwind(AssertUnwindSafe(uses)).map_err(|_| {
+            let message =
+                format!("the tokio runtime was built without its {driver} driver; use enable_all()");
+            io::Error::other(message)
+        })
+    }
 }
 
 impl Runtime for Tokio {

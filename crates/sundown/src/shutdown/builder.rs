@@ -1,116 +1,41 @@
-//! What users hold: the builder, the owner of a shutdown, and its handles.
+//! Sets a shutdown up: everything that can be wrong is found out here.
 
 use std::{
     fmt,
     future::Future,
     io,
-    ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc,
         mpsc::{self, Sender},
     },
     thread,
     time::{Duration, Instant},
 };
 
+use super::{
+    Handle, Hub, Shutdown,
+    roster::{Component, Roster},
+};
 use crate::{
-    BoxFuture, Deadline, Drainable, Grace, GraceError, Notifier, PlanError, Readiness, Reason, Report,
-    Reserve, Runtime, Watch,
-    conductor::{Conductor, Desk, Event, Setup, describe},
+    BoxFuture, Drainable, Grace, GraceError, Notifier, PlanError, Reserve, Runtime, Watch,
+    conductor::{Conductor, Desk, Setup, describe},
     errand::{Errands, Place},
-    latch::{Shared, Waiting},
+    latch::Shared,
     machine::Machine,
     notifier::DynNotifier,
-    plan::{Ordered, Plan, Reserves},
+    plan::{Ordered, Reserves},
     report::Outcome,
     signals::Ownership,
-    watch::Stages,
 };
 
 /// How long `start` waits for the notifiers to prepare.
 const PREPARE: Duration = Duration::from_secs(5);
 
-/// What the conductor and the handles share.
-#[derive(Default)]
-pub(crate) struct Hub {
-    pub(crate) stages: Arc<Stages>,
-    pub(crate) roster: Roster,
-    /// Cancels our own errands that are of use only before the claim; woken before the users' watches.
-    pub(crate) claimed: Shared,
-    pub(crate) finished: Shared,
-    /// Set before `finished`.
-    pub(crate) report: OnceLock<Report>,
-}
-
-pub(crate) struct Component {
-    pub(crate) name: String,
-    pub(crate) after: Vec<String>,
-    pub(crate) drainable: Arc<dyn Drainable>,
-    pub(crate) place: Arc<Place>,
-}
-
 pub(crate) struct Hook {
     pub(crate) name: String,
     pub(crate) run: BoxFuture<'static, ()>,
     pub(crate) place: Arc<Place>,
-}
-
-/// The components that have joined so far. The lock guards the list; no component's code runs under it.
-#[derive(Default)]
-pub(crate) struct Roster(Mutex<(Vec<Component>, bool)>);
-
-impl Roster {
-    fn new(components: Vec<Component>) -> Result<Self, PlanError> {
-        plan(&components)?;
-        Ok(Roster(Mutex::new((components, false))))
-    }
-
-    fn join(&self, component: Component) -> Result<(), AddComponentError> {
-        let mut roster = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (components, frozen) = &mut *roster;
-        if *frozen {
-            // The component's destructor is foreign code.
-            drop(roster);
-            return Err(AddComponentError::Draining(component.name.clone()));
-        }
-        components.push(component);
-        let Err(error) = plan(components) else { return Ok(()) };
-        let refused = components.pop();
-        drop(roster);
-        drop(refused);
-        Err(error.into())
-    }
-
-    /// Tells the first components; nobody else has the roster yet.
-    fn tell_joined(&self, watch: &Watch) {
-        let components: Vec<_> = {
-            let roster = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            roster.0.iter().map(|component| component.drainable.clone()).collect()
-        };
-        for component in components {
-            component.joined(watch);
-        }
-    }
-
-    /// Ends joining.
-    pub(crate) fn freeze(&self) -> (Vec<Component>, Plan) {
-        let mut roster = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        roster.1 = true;
-        let components = std::mem::take(&mut roster.0);
-        let plan = plan(&components).expect("every component was checked when it joined");
-        (components, plan)
-    }
-}
-
-fn plan(components: &[Component]) -> Result<Plan, PlanError> {
-    Plan::new(&components.iter().map(Component::order).collect::<Vec<_>>())
-}
-
-impl Component {
-    fn order(&self) -> Ordered {
-        (self.name.clone(), self.after.clone())
-    }
 }
 
 /// Sets up a shutdown: see [`Shutdown::process`].
@@ -128,7 +53,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    fn new(runtime: impl Runtime, owns_process: bool) -> Self {
+    pub(super) fn new(runtime: impl Runtime, owns_process: bool) -> Self {
         Builder {
             runtime: Arc::new(runtime),
             owns_process,
@@ -352,175 +277,4 @@ pub enum StartError {
         /// What happened.
         outcome: Outcome,
     },
-}
-
-/// Why a component could not join a running service.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AddComponentError {
-    /// The shutdown has begun.
-    #[error("component {0:?} comes too late: the service is draining")]
-    Draining(String),
-    /// Its name or its order cannot work.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The runtime gives it no private place.
-    #[error("the runtime gives no private place: {0}")]
-    Runtime(#[source] io::Error),
-}
-
-/// The owner of a shutdown.
-///
-/// Not `Clone`; its [`Handle`]s are, and it is one itself. Dropping it begins, hurries, and waits until the shutdown
-/// has finished, so that a `main` that returns early cannot cut answers short.
-#[derive(Debug)]
-pub struct Shutdown {
-    handle: Handle,
-}
-
-impl Shutdown {
-    /// The shutdown of this process: it owns SIGTERM, SIGINT and SIGQUIT, and the exit. There can be one.
-    ///
-    /// The first of these signals begins; another SIGTERM changes nothing; SIGINT or SIGQUIT after a beginning
-    /// hurries, and the next one exits at once with 128 + its number. Once finished, a `main` that has not returned
-    /// within the release reserve is ended with the report's exit code, without destructors or exit hooks.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # fn run(runtime: impl sundown::Runtime) -> Result<(), sundown::StartError> {
-    /// let gate = sundown::Gate::new();
-    /// let shutdown = sundown::Shutdown::process(runtime).component("requests", gate.clone()).start()?;
-    /// // … serve, entering the gate for each request …
-    /// let report = shutdown.finished_blocking();
-    /// println!("{report}");
-    /// # Ok(()) }
-    /// ```
-    pub fn process(runtime: impl Runtime) -> Builder {
-        Builder::new(runtime, true)
-    }
-
-    /// A shutdown that owns neither signals nor the exit: for plug-ins and tests.
-    pub fn embedded(runtime: impl Runtime) -> Builder {
-        Builder::new(runtime, false)
-    }
-
-    /// Another handle.
-    pub fn handle(&self) -> Handle {
-        self.handle.clone()
-    }
-}
-
-impl Deref for Shutdown {
-    type Target = Handle;
-
-    fn deref(&self) -> &Handle {
-        &self.handle
-    }
-}
-
-impl Drop for Shutdown {
-    fn drop(&mut self) {
-        if !self.hub.finished.is_set() {
-            self.begin(Reason::Dropped);
-            self.hurry();
-            self.finished_blocking();
-        }
-    }
-}
-
-/// A handle to a shutdown: to begin it, to follow it, to wait for its end.
-#[derive(Clone)]
-pub struct Handle {
-    hub: Arc<Hub>,
-    mailbox: Sender<Event>,
-    runtime: Arc<dyn Runtime>,
-}
-
-impl Handle {
-    /// Begins the shutdown, with the usual grace. If it has begun already, a deadline that would come later than that is
-    /// tightened, and nothing else changes.
-    pub fn begin(&self, reason: impl Into<Reason>) {
-        self.send_begin(reason.into(), None);
-    }
-
-    /// Begins the shutdown so that it ends within this time, counted from now; a year at most. A shutdown under way is
-    /// only ever tightened. With no time at all every step is still begun, and none is waited for.
-    pub fn begin_within(&self, reason: impl Into<Reason>, grace: Duration) {
-        self.send_begin(reason.into(), Some(grace));
-    }
-
-    fn send_begin(&self, reason: Reason, grace: Option<Duration>) {
-        // An error means that the conductor has ended: so has the shutdown.
-        let _ = self.mailbox.send(Event::Begin { now: Instant::now(), reason, grace });
-    }
-
-    /// Waits for the drain no longer: on to the claim. Without effect before the beginning.
-    pub fn hurry(&self) {
-        let _ = self.mailbox.send(Event::Hurry(Instant::now()));
-    }
-
-    /// A watch, for tasks that must know.
-    pub fn watch(&self) -> Watch {
-        Watch::new(self.hub.stages.clone())
-    }
-
-    /// What a readiness probe asks.
-    pub fn readiness(&self) -> Readiness {
-        Readiness::new(self.hub.stages.clone())
-    }
-
-    /// When the process is gone; `None` before the beginning.
-    pub fn deadline(&self) -> Option<Deadline> {
-        self.hub.stages.ends.get().cloned()
-    }
-
-    /// The runtime that the shutdown was set up with.
-    pub fn runtime(&self) -> &Arc<dyn Runtime> {
-        &self.runtime
-    }
-
-    /// Adds a component to a running service, to drain after those named.
-    ///
-    /// # Errors
-    ///
-    /// When the shutdown has begun, the name is taken, the order cannot work, or the system has no resources for it.
-    pub fn component(
-        &self,
-        name: impl Into<String>,
-        component: impl Drainable,
-        after: &[&str],
-    ) -> Result<(), AddComponentError> {
-        let place = Place::new(&self.runtime).map_err(AddComponentError::Runtime)?;
-        let (name, after) = (name.into(), after.iter().map(|name| (*name).to_owned()).collect());
-        let drainable: Arc<dyn Drainable> = Arc::new(component);
-        self.hub.roster.join(Component { name, after, drainable: drainable.clone(), place })?;
-        drainable.joined(&self.watch());
-        Ok(())
-    }
-
-    /// Resolves when the shutdown has finished, with what it did.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe.
-    pub fn finished(&self) -> impl Future<Output = Report> + Send + 'static {
-        let hub = self.hub.clone();
-        async move {
-            Waiting::new(hub.finished.clone()).await;
-            hub.report.get().expect("the report is set before the flag").clone()
-        }
-    }
-
-    /// The same, blocking the calling thread.
-    pub fn finished_blocking(&self) -> Report {
-        self.hub.finished.wait_until(None);
-        self.hub.report.get().expect("the report is set before the flag").clone()
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("draining", &self.hub.stages.draining.is_set()).finish_non_exhaustive()
-    }
 }

@@ -21,6 +21,13 @@ impl Record {
         named(&self.0["components"], name)["stragglers"]["total"].as_u64()
     }
 
+    /// What a component noted under this name.
+    pub fn note(&self, name: &str, what: &str) -> u64 {
+        let notes = named(&self.0["components"], name)["notes"].as_array().into_iter().flatten();
+        let found = notes.filter(|note| note[0] == what).find_map(|note| note[1].as_u64());
+        found.unwrap_or_else(|| panic!("{name} noted no {what:?}"))
+    }
+
     /// How a notifier's step ended, in the same words.
     pub fn notifier(&self, name: &str, step: &str) -> String {
         outcome(&named(&self.0["notifiers"], name)[step])

@@ -61,6 +61,14 @@ impl Service {
         self.child.wait_for(&format!("S {id}"));
     }
 
+    /// Connections of these jobs, whose handlers block as many threads: all that the responder has.
+    pub fn block_together(&mut self, ids: &[String]) -> Vec<Client> {
+        let ask = |id| Client::asking(self.address, "/block-together", id);
+        let clients = ids.iter().map(|id| ask(id)).collect();
+        ids.iter().for_each(|_| drop(self.child.wait_for("B ")));
+        clients
+    }
+
     /// Terminates it. Returns the moment just before.
     pub fn terminate(&self) -> Instant {
         self.child.signal(Signal::TERM)

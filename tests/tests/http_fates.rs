@@ -93,7 +93,7 @@ fn of_many_blocked_jobs_those_that_the_monitor_names_are_handed_over() {
     let monitor = Monitor::start(move |_| Answer::Only(theirs.clone()));
     let mut service = Service::start(RESPONDER, &[("THREADS", "4")], Some(&monitor));
     let ids = ids(4);
-    let clients: Vec<_> = ids.iter().map(|id| service.begin("/wait?block=true", id)).collect();
+    let clients = service.block_together(&ids);
     terminate_and_hurry(&service, &monitor);
     let (told, others) = successes(&ids, clients);
     assert_eq!(told, named);

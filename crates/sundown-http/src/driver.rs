@@ -80,6 +80,7 @@ pub(crate) async fn drive<S, B>(
         if !asked && phase >= Phase::Closing && may_close(&conn) {
             asked = true;
             connection.as_mut().graceful_shutdown();
+            conn.word.set_last();
         }
         // An error is the connection's end: the peer went away, or what it sent was no HTTP, which hyper has answered.
         connection.as_mut().poll(cx).map(drop)

@@ -275,12 +275,13 @@ impl Context {
             return None;
         }
         self.conn.set_close_delimited(ending == Ending::Completes && exchange.version < Version::HTTP_11);
-        let won = if upgrades { self.conn.word.upgrade() } else { self.conn.word.release() };
-        if let Err(lost) = won {
-            return Some(Err(lost.into()));
-        }
         if self.server.is_draining() && !upgrades {
             head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        let word = &self.conn.word;
+        let won = if upgrades { word.upgrade() } else { word.release(says_close(&head.headers)) };
+        if let Err(lost) = won {
+            return Some(Err(lost.into()));
         }
         let (conn, server) = (self.conn.clone(), self.server.clone());
         let body = ResponseBody::handler(body, conn, server, exchange.clone(), ending);
@@ -293,13 +294,18 @@ impl Context {
 
     /// Answers in the handler's place.
     fn answer<B>(&self, answer: Answer) -> Answered<B> {
-        self.conn.word.release()?;
         let mut response = answer.into_response();
         if self.server.is_draining() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        self.conn.word.release(says_close(response.headers()))?;
         Ok(response.map(|body| ResponseBody::ours(body, self.conn.clone())))
     }
+}
+
+/// Whether the connection ends with this response.
+fn says_close(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
 /// What ended the handler.

@@ -101,11 +101,18 @@ impl Word {
         })
     }
 
-    /// The handler's answer may go out.
-    pub(crate) fn release(&self) -> Result<(), Lost> {
+    /// The handler's answer may go out. If it says that it is the last, no byte may ever follow it: what the kernel
+    /// holds then is not a request, but the rest of this one.
+    pub(crate) fn release(&self, is_last: bool) -> Result<(), Lost> {
+        let last = if is_last { FINAL } else { 0 };
         self.update(|word| {
-            (phase(word) == Phase::Handler).then_some(Phase::Responding as u32 | DIRTY | word & FINAL)
+            (phase(word) == Phase::Handler).then_some(Phase::Responding as u32 | DIRTY | last | word & FINAL)
         })
+    }
+
+    /// hyper has been told to stop: a response that is on its way is the last.
+    pub(crate) fn set_last(&self) {
+        let _ = self.update(|word| (phase(word) == Phase::Responding).then_some(word | FINAL));
     }
 
     /// The response switches protocols: from here on the connection is its own.
@@ -245,7 +252,7 @@ mod tests {
             let (released, took) = thread::scope(|scope| {
                 let handler = scope.spawn(|| {
                     start.wait();
-                    word.release().is_ok()
+                    word.release(false).is_ok()
                 });
                 start.wait();
                 let took = word.try_take();
@@ -263,7 +270,7 @@ mod tests {
         word.begin_request().unwrap();
         assert_eq!(word.try_take(), Some(Took::Exchange));
         assert_eq!(word.start_write(), Err(Lost));
-        assert_eq!(word.release(), Err(Lost));
+        assert_eq!(word.release(false), Err(Lost));
         assert_eq!(word.begin_request(), Err(Lost));
         assert_eq!(word.finish(), Err(Lost));
         assert!(word.start_read().is_err());
@@ -282,7 +289,7 @@ mod tests {
         word.end_write();
         assert_eq!(word.try_take(), None, "with 100 Continue half flushed");
         word.flushed();
-        word.release().unwrap();
+        word.release(false).unwrap();
         assert_eq!(word.try_take(), None, "while responding");
         word.body_done();
         assert!(word.flushed());
@@ -309,12 +316,30 @@ mod tests {
     fn a_pipelined_request_waits_for_the_answer_before_it() {
         let word = Word::default();
         word.begin_request().unwrap();
-        word.release().unwrap();
+        word.release(false).unwrap();
         word.body_done();
         word.begin_request().unwrap();
         assert_eq!(word.try_take(), None, "the first answer is not flushed");
         assert!(!word.flushed());
         assert_eq!(word.try_take(), Some(Took::Exchange));
+    }
+
+    #[test]
+    fn what_follows_the_last_response_is_not_taken_for_a_request() {
+        let last = Word::default();
+        last.begin_request().unwrap();
+        last.release(true).unwrap();
+        last.body_done();
+        assert!(last.flushed());
+        assert_eq!(last.try_take(), Some(Took::Finished), "before hyper has closed it");
+
+        let told = Word::default();
+        told.begin_request().unwrap();
+        told.release(false).unwrap();
+        told.set_last();
+        told.body_done();
+        assert!(told.flushed());
+        assert_eq!(told.try_take(), Some(Took::Finished));
     }
 
     #[test]

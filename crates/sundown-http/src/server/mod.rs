@@ -1,46 +1,27 @@
 //! The server: a component that serves, drains, and answers everyone in the end.
 
+mod accept;
+mod component;
+mod config;
+mod shared;
+
 use std::{
     convert::Infallible,
-    fmt,
-    future::{Future, poll_fn},
-    io::{self, Read, Write},
+    fmt, io,
     net::{SocketAddr, TcpListener},
-    os::unix::net::UnixStream,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering, fence},
-    },
-    task::{Context, Poll},
+    sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::task::AtomicWaker;
-use http::{HeaderName, Method, Request, Response, StatusCode};
+use http::{HeaderName, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
-use slab::Slab;
-use sundown::{
-    Accept, Claims, Deadline, Drainable, Gate, Handle, InFlight, Jobs, Readiness, Receipt, Runtime,
-    Transport, Unit, Watch,
-};
+use sundown::{Handle, Jobs};
 use tower_service::Service;
 
-use crate::{
-    answer::Wording,
-    body::BoxError,
-    conn::Conn,
-    driver,
-    exchange::RequestPayload,
-    phase::{Phase, PhaseCell},
-    probe::Probe,
-    rescue::Rescue,
-    traffic::{LameDuck, Traffic},
-    word,
-};
+pub(crate) use self::{config::Config, shared::Shared};
+use crate::{body::BoxError, driver, traffic::LameDuck};
 
 /// An HTTP/1 server whose every client gets an answer.
 ///
@@ -72,63 +53,6 @@ pub struct Server {
     shared: Arc<Shared>,
 }
 
-/// What the owner chose, final once the server serves.
-#[derive(Clone)]
-pub(crate) struct Config {
-    pub(crate) jobs: Option<(HeaderName, Jobs<RequestPayload>)>,
-    pub(crate) wording: Wording,
-    pub(crate) header_read_timeout: Duration,
-    duck: LameDuck,
-    probes: bool,
-    shared_listener: bool,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            jobs: None,
-            wording: Wording::default(),
-            header_read_timeout: Duration::from_secs(30),
-            duck: LameDuck::default(),
-            probes: false,
-            shared_listener: false,
-        }
-    }
-}
-
-impl Config {
-    pub(crate) fn probe(&self, method: &Method, path: &str) -> Option<Probe> {
-        let asks = self.probes && (method == Method::GET || method == Method::HEAD);
-        let of = |(known, probe): (&str, Probe)| (known == path).then_some(probe);
-        if asks { Probe::PATHS.into_iter().find_map(of) } else { None }
-    }
-}
-
-pub(crate) struct Shared {
-    pub(crate) listener: TcpListener,
-    pub(crate) gate: Gate,
-    config: Mutex<Config>,
-    phase: PhaseCell,
-    /// Every connection that a task drives, and those whose task is gone while their client waits. Locked once when a
-    /// connection comes and once when it goes; nothing is called under it.
-    conns: Mutex<Slab<Arc<Conn>>>,
-    serving: OnceLock<Serving>,
-    watch: OnceLock<Watch>,
-    deadline: OnceLock<Deadline>,
-    receipt: OnceLock<Receipt>,
-    accepting: AtomicWaker,
-    bell: (UnixStream, UnixStream),
-    deaf: AtomicBool,
-    answered: AtomicU64,
-    cut: AtomicU64,
-}
-
-struct Serving {
-    runtime: Arc<dyn Runtime>,
-    readiness: Readiness,
-    traffic: Traffic,
-}
-
 impl Server {
     /// A server on a bound listener of the standard library's.
     ///
@@ -136,28 +60,7 @@ impl Server {
     ///
     /// When the listener cannot be made non-blocking, or the system gives no more descriptors.
     pub fn new(listener: TcpListener) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        let bell = UnixStream::pair()?;
-        bell.0.set_nonblocking(true)?;
-        bell.1.set_nonblocking(true)?;
-        Ok(Server {
-            shared: Arc::new(Shared {
-                listener,
-                gate: Gate::new(),
-                config: Mutex::default(),
-                phase: PhaseCell::default(),
-                conns: Mutex::default(),
-                serving: OnceLock::new(),
-                watch: OnceLock::new(),
-                deadline: OnceLock::new(),
-                receipt: OnceLock::new(),
-                accepting: AtomicWaker::new(),
-                bell,
-                deaf: AtomicBool::new(false),
-                answered: AtomicU64::new(0),
-                cut: AtomicU64::new(0),
-            }),
-        })
+        Ok(Server { shared: Arc::new(Shared::new(listener)?) })
     }
 
     fn configure(self, change: impl FnOnce(&mut Config)) -> Self {
@@ -257,18 +160,14 @@ impl Server {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        if self.shared.watch.get().is_none() {
+        if !self.shared.is_component() {
             return Err(io::Error::other(
                 "this server is not a component of the shutdown: add it before it serves",
             ));
         }
         let runtime = shutdown.runtime().clone();
         let mut listener = runtime.adopt(self.shared.listener.try_clone()?)?;
-        let traffic = Traffic::new(runtime.now());
-        let serving = Serving { runtime: runtime.clone(), readiness: shutdown.readiness(), traffic };
-        if self.shared.serving.set(serving).is_err() {
-            return Err(io::Error::other("this server serves already"));
-        }
+        self.shared.begin_serving(shutdown)?;
         let config = Arc::new(self.shared.config().clone());
         while let Some(accepted) = self.shared.next(&mut *listener, &runtime).await? {
             let server = self.shared.clone();
@@ -276,283 +175,6 @@ impl Server {
             runtime.spawn(Box::pin(connection));
         }
         Ok(())
-    }
-}
-
-type Accepted = (Arc<dyn Transport>, SocketAddr);
-
-impl Shared {
-    /// The next connection; `None` when there will be no more.
-    async fn next(
-        &self,
-        listener: &mut dyn Accept,
-        runtime: &Arc<dyn Runtime>,
-    ) -> io::Result<Option<Accepted>> {
-        /// How long to wait for somebody to give a descriptor back.
-        const PAUSE: Duration = Duration::from_millis(100);
-        loop {
-            let accepted = self.or_over(poll_fn(|cx| listener.poll_accept(cx))).await;
-            match accepted {
-                None => return Ok(None),
-                Some(Ok(accepted)) => return Ok(Some(accepted)),
-                Some(Err(error)) => match Refusal::of(&error) {
-                    Refusal::Connection => {}
-                    Refusal::Resources => {
-                        if self.or_over(runtime.sleep_until(runtime.now() + PAUSE)).await.is_none() {
-                            return Ok(None);
-                        }
-                    }
-                    // The rescue has closed the door behind the last client.
-                    Refusal::Listener if self.phase() >= Phase::Answering => return Ok(None),
-                    Refusal::Listener => return Err(error),
-                },
-            }
-        }
-    }
-
-    /// The future's output, or `None` once nothing more is to be accepted.
-    async fn or_over<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        let last = if self.shares_listener() { Phase::Closing } else { Phase::Forced };
-        let mut future = pin!(future);
-        poll_fn(|cx: &mut Context<'_>| {
-            self.accepting.register(cx.waker());
-            if self.phase() >= last {
-                return Poll::Ready(None);
-            }
-            Pin::as_mut(&mut future).poll(cx).map(Some)
-        })
-        .await
-    }
-
-    fn config(&self) -> MutexGuard<'_, Config> {
-        self.config.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn wording(&self) -> Wording {
-        self.config().wording.clone()
-    }
-
-    pub(crate) fn phase(&self) -> Phase {
-        self.phase.get()
-    }
-
-    pub(crate) fn is_draining(&self) -> bool {
-        self.phase() >= Phase::Draining
-    }
-
-    /// Whether the shutdown has begun, though it may not be the server's turn.
-    pub(crate) fn is_announced(&self) -> bool {
-        self.is_draining() || self.watch.get().is_some_and(Watch::is_draining)
-    }
-
-    pub(crate) fn runtime(&self) -> Option<&Arc<dyn Runtime>> {
-        self.serving.get().map(|serving| &serving.runtime)
-    }
-
-    pub(crate) fn readiness(&self) -> Option<&Readiness> {
-        self.serving.get().map(|serving| &serving.readiness)
-    }
-
-    /// A request has come.
-    pub(crate) fn touch(&self) {
-        if let Some(serving) = self.serving.get().filter(|_| self.phase() == Phase::Draining) {
-            serving.traffic.touch(serving.runtime.now());
-        }
-    }
-
-    /// A connection has come, which may be a request on its way.
-    pub(crate) fn expect(&self) -> Option<usize> {
-        let serving = self.serving.get().filter(|_| self.phase() == Phase::Draining)?;
-        Some(serving.traffic.expect(serving.runtime.now()))
-    }
-
-    pub(crate) fn expect_no_more(&self, connection: usize) {
-        if let Some(serving) = self.serving.get() {
-            serving.traffic.expect_no_more(connection);
-        }
-    }
-
-    pub(crate) fn register(&self, conn: Arc<Conn>) -> usize {
-        self.conns.lock().unwrap_or_else(PoisonError::into_inner).insert(conn)
-    }
-
-    pub(crate) fn unregister(&self, conn: &Conn) {
-        let Some(slot) = conn.slot() else { return };
-        let conn = self.conns.lock().unwrap_or_else(PoisonError::into_inner).try_remove(slot);
-        drop(conn);
-    }
-
-    /// For a connection whose task is gone, and which stood here only because its client waited.
-    pub(crate) fn unregister_if_closed(&self, conn: &Conn) {
-        if conn.word.is_orphan() {
-            self.unregister(conn);
-        }
-    }
-
-    pub(crate) fn conns(&self) -> Vec<Arc<Conn>> {
-        let conns = self.conns.lock().unwrap_or_else(PoisonError::into_inner);
-        conns.iter().map(|(_, conn)| conn.clone()).collect()
-    }
-
-    /// Nobody is left to answer newcomers: better refused than reset when the process ends. (Who is in the accept queue
-    /// now, and came in the microseconds since it was last emptied, is reset.)
-    pub(crate) fn stop_listening(&self) {
-        if !self.shares_listener() {
-            // Relaxed: only the rescue's thread asks.
-            self.deaf.store(true, Ordering::Relaxed);
-            let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
-        }
-    }
-
-    pub(crate) fn is_listening(&self) -> bool {
-        !self.deaf.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn shares_listener(&self) -> bool {
-        self.config().shared_listener
-    }
-
-    /// Goes on, and tells every connection's task.
-    fn advance(&self, to: Phase) {
-        if self.phase.advance(to) {
-            // Pairs with the fence in `ring`: either the rescue, which looks at the words after this, sees that a
-            // connection has moved, or whoever moved it sees the phase and rings.
-            fence(Ordering::SeqCst);
-            for conn in self.conns() {
-                self.wake(&conn);
-            }
-            self.accepting.wake();
-        }
-    }
-
-    /// Wakes a connection's task. Wakers are foreign code: one that panics keeps nobody else asleep.
-    pub(crate) fn wake(&self, conn: &Conn) {
-        let _ = catch_unwind(AssertUnwindSafe(|| conn.task.wake()));
-    }
-
-    /// Tells the rescue that a connection has moved.
-    pub(crate) fn ring(&self) {
-        fence(Ordering::SeqCst);
-        if self.phase() >= Phase::Answering {
-            // A full pipe has been rung already.
-            let _ = (&self.bell.0).write(&[1]);
-        }
-    }
-
-    /// What becomes readable when the bell rings.
-    pub(crate) fn bell(&self) -> &UnixStream {
-        &self.bell.1
-    }
-
-    pub(crate) fn silence_bell(&self) {
-        let mut rings = [0; 256];
-        while (&self.bell.1).read(&mut rings).is_ok_and(|read| read == rings.len()) {}
-    }
-
-    pub(crate) fn count_answered(&self) {
-        self.answered.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_cut(&self) {
-        self.cut.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// What an error of `accept(2)` is about.
-enum Refusal {
-    Connection,
-    Resources,
-    Listener,
-}
-
-impl Refusal {
-    fn of(error: &io::Error) -> Self {
-        use rustix::io::Errno;
-        match Errno::from_io_error(error) {
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Refusal::Resources,
-            Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::FAULT) => {
-                Refusal::Listener
-            }
-            // Only the runtime speaks of itself: it is gone.
-            None => Refusal::Listener,
-            Some(_) => Refusal::Connection,
-        }
-    }
-}
-
-#[sundown::async_trait]
-impl Drainable for Server {
-    fn joined(&self, watch: &Watch) {
-        let _ = self.shared.watch.set(watch.clone());
-        let jobs = self.shared.config().jobs.clone();
-        if let Some((_, jobs)) = jobs {
-            jobs.joined(watch);
-        }
-    }
-
-    fn close(&self, deadline: &Deadline) {
-        let _ = self.shared.deadline.set(deadline.clone());
-        self.shared.advance(Phase::Draining);
-    }
-
-    async fn drained(&self) {
-        let shared = &self.shared;
-        if let (Some(serving), Some(deadline)) = (shared.serving.get(), shared.deadline.get()) {
-            let duck = shared.config().duck;
-            serving.traffic.quiet(duck, deadline, &serving.runtime).await;
-        }
-        shared.gate.close();
-        // Not under the lock: closing wakes who waits for it.
-        let jobs = shared.config().jobs.clone();
-        if let Some((_, jobs)) = jobs {
-            jobs.close();
-        }
-        shared.advance(Phase::Closing);
-        shared.gate.empty().await;
-    }
-
-    fn in_flight(&self) -> InFlight {
-        let conns = self.shared.conns();
-        let busy = conns
-            .iter()
-            .filter(|conn| matches!(conn.word.phase(), word::Phase::Handler | word::Phase::Responding));
-        InFlight::named(
-            busy.filter_map(|conn| conn.exchange()).map(|exchange| Unit { name: exchange.name(), age: None }),
-        )
-    }
-
-    fn claim(&self, claims: &Claims) {
-        let config = self.shared.config().clone();
-        self.shared.gate.close();
-        if let Some((_, jobs)) = &config.jobs {
-            jobs.claim(claims);
-        }
-        if !config.shared_listener {
-            // Nobody new joins the accept queue; who is in it is answered. (Closing it would reset them.)
-            let _ = rustix::net::listen(&self.shared.listener, 0);
-        }
-        self.shared.advance(Phase::Claimed);
-    }
-
-    async fn conclude(&self, receipt: &Receipt) {
-        let _ = self.shared.receipt.set(receipt.clone());
-        self.shared.advance(Phase::Answering);
-        Rescue::new(&self.shared, receipt.deadline().clone()).run(receipt);
-        receipt.note("answered by the layer", self.shared.answered.load(Ordering::Relaxed));
-    }
-
-    fn force(&self) {
-        let left = self.shared.conns();
-        let responding =
-            left.iter().filter(|conn| conn.word.phase() == word::Phase::Responding).count() as u64;
-        for conn in &left {
-            conn.prepare_cut();
-        }
-        if let Some(receipt) = self.shared.receipt.get() {
-            // What the runtime cuts by itself from here on is among the responding.
-            receipt.note("responses cut", responding + self.shared.cut.load(Ordering::Relaxed));
-        }
-        self.shared.advance(Phase::Forced);
     }
 }
 

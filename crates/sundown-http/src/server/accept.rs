@@ -1,0 +1,84 @@
+//! Accepting, until there is nobody left to accept.
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use sundown::{Accept, Runtime, Transport};
+
+use super::shared::Shared;
+use crate::phase::Phase;
+
+pub(super) type Accepted = (Arc<dyn Transport>, SocketAddr);
+
+impl Shared {
+    /// The next connection; `None` when there will be no more.
+    pub(super) async fn next(
+        &self,
+        listener: &mut dyn Accept,
+        runtime: &Arc<dyn Runtime>,
+    ) -> io::Result<Option<Accepted>> {
+        /// How long to wait for somebody to give a descriptor back.
+        const PAUSE: Duration = Duration::from_millis(100);
+        loop {
+            let accepted = self.or_over(poll_fn(|cx| listener.poll_accept(cx))).await;
+            match accepted {
+                None => return Ok(None),
+                Some(Ok(accepted)) => return Ok(Some(accepted)),
+                Some(Err(error)) => match Refusal::of(&error) {
+                    Refusal::Connection => {}
+                    Refusal::Resources => {
+                        if self.or_over(runtime.sleep_until(runtime.now() + PAUSE)).await.is_none() {
+                            return Ok(None);
+                        }
+                    }
+                    // The rescue has closed the door behind the last client.
+                    Refusal::Listener if self.phase() >= Phase::Answering => return Ok(None),
+                    Refusal::Listener => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// The future's output, or `None` once nothing more is to be accepted.
+    async fn or_over<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let last = if self.shares_listener() { Phase::Closing } else { Phase::Forced };
+        let mut future = pin!(future);
+        poll_fn(|cx: &mut Context<'_>| {
+            self.accepting.register(cx.waker());
+            if self.phase() >= last {
+                return Poll::Ready(None);
+            }
+            Pin::as_mut(&mut future).poll(cx).map(Some)
+        })
+        .await
+    }
+}
+
+/// What an error of `accept(2)` is about.
+enum Refusal {
+    Connection,
+    Resources,
+    Listener,
+}
+
+impl Refusal {
+    fn of(error: &io::Error) -> Self {
+        use rustix::io::Errno;
+        match Errno::from_io_error(error) {
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Refusal::Resources,
+            Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::FAULT) => {
+                Refusal::Listener
+            }
+            // Only the runtime speaks of itself: it is gone.
+            None => Refusal::Listener,
+            Some(_) => Refusal::Connection,
+        }
+    }
+}

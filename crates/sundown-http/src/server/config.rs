@@ -1,0 +1,40 @@
+//! What the owner of a server chooses.
+
+use std::time::Duration;
+
+use http::{HeaderName, Method};
+use sundown::Jobs;
+
+use crate::{answer::Wording, exchange::RequestPayload, probe::Probe, traffic::LameDuck};
+
+/// What the owner chose, final once the server serves.
+#[derive(Clone)]
+pub(crate) struct Config {
+    pub(crate) jobs: Option<(HeaderName, Jobs<RequestPayload>)>,
+    pub(crate) wording: Wording,
+    pub(crate) header_read_timeout: Duration,
+    pub(super) duck: LameDuck,
+    pub(super) probes: bool,
+    pub(super) shared_listener: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            jobs: None,
+            wording: Wording::default(),
+            header_read_timeout: Duration::from_secs(30),
+            duck: LameDuck::default(),
+            probes: false,
+            shared_listener: false,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn probe(&self, method: &Method, path: &str) -> Option<Probe> {
+        let asks = self.probes && (method == Method::GET || method == Method::HEAD);
+        let of = |(known, probe): (&str, Probe)| (known == path).then_some(probe);
+        if asks { Probe::PATHS.into_iter().find_map(of) } else { None }
+    }
+}

@@ -14,7 +14,7 @@ use std::{
 
 use hyper::rt::ReadBufCursor;
 
-use crate::{conn::Conn, phase::Phase, server::Shared};
+use crate::{conn::Conn, phase::Phase, server::Shared, word};
 
 /// How long an answered connection is read on for clients that still send: between two reads, and in all. What nginx
 /// calls lingering close: <https://nginx.org/en/docs/http/ngx_http_core_module.html#lingering_close>, where they are 5 s
@@ -146,16 +146,68 @@ impl Drop for TrackedIo {
         self.conn.prepare_cut();
         let rescued = self.server.is_announced() && self.server.phase() < Phase::Forced;
         let waits = self.conn.word.close(rescued);
-        if waits {
-            // The handler is gone, with its runtime or by a panic, and its client is not: the rescue answers. What is
-            // left of the job goes where jobs go that are dropped; the exchange stays, for its fate.
+        if waits || self.conn.word.phase() == word::Phase::Taken {
+            // The handler is gone, with its runtime or by a panic, and its client is not: the rescue answers, or is about
+            // to. What is left of the job goes where jobs go that are dropped; the exchange stays, for its fate.
             if let Some(exchange) = self.conn.exchange() {
                 exchange.end();
             }
         } else {
-            self.server.unregister(&self.conn);
             self.conn.set_exchange(None);
         }
+        if !waits {
+            self.server.unregister(&self.conn);
+        }
         self.server.ring();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::TcpListener,
+        os::{
+            fd::{AsFd, BorrowedFd},
+            unix::net::UnixStream,
+        },
+    };
+
+    use http::{HeaderMap, Method, Uri, Version};
+    use sundown::{Gate, Transport};
+
+    use super::*;
+    use crate::{exchange::Exchange, word::Took};
+
+    struct Silent(UnixStream);
+
+    impl AsFd for Silent {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+
+    impl Transport for Silent {
+        fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_write_vectored(&self, _: &mut Context<'_>, _: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn the_rescue_knows_what_it_has_taken_though_the_task_drops_its_side_at_once() {
+        let server = Arc::new(Shared::new(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap());
+        let conn = Arc::new(Conn::new(Arc::new(Silent(UnixStream::pair().unwrap().0))));
+        let io = TrackedIo::new(server, conn.clone());
+        conn.word.begin_request().unwrap();
+        let guard = Gate::new().enter().unwrap();
+        let (method, uri, headers) = (Method::GET, Uri::from_static("/"), HeaderMap::new());
+        let exchange = Exchange::new(method, uri, Version::HTTP_11, &headers, false, guard);
+        conn.set_exchange(Some(Arc::new(exchange)));
+        assert_eq!(conn.word.try_take(), Some(Took::Exchange));
+        drop(io);
+        assert!(conn.exchange().is_some(), "the answer depends on it");
     }
 }

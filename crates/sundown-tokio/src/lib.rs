@@ -99,12 +99,13 @@ impl Runtime for Tokio {
     }
 
     fn private(&self) -> io::Result<Box<dyn Drive>> {
-        // Not needed here, but `start` asks for a private place, and should hear of it.
-        self.enabled("time", || drop(tokio::time::sleep(Duration::ZERO)))?;
+        self.handle()?;
         Ok(Box::new(Private(Some(runtime::Builder::new_current_thread().enable_all().build()?))))
     }
 
     fn adopt(&self, listener: std::net::TcpListener) -> io::Result<Box<dyn Accept>> {
+        // Whoever serves connections also times them.
+        self.enabled("time", || drop(tokio::time::sleep(Duration::ZERO)))?;
         let adopted = self.enabled("io", || tokio::net::TcpListener::from_std(listener))?;
         Ok(Box::new(socket::Listener(adopted?)))
     }
@@ -164,14 +165,19 @@ mod tests {
 
     #[test]
     fn a_runtime_without_its_drivers_is_refused_by_name() {
-        let bare = runtime::Builder::new_current_thread().build().unwrap();
-        let tokio = Tokio::of(bare.handle().clone());
+        let listener = || {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.set_nonblocking(true).unwrap();
+            listener
+        };
         let refused =
             |driver| format!("the tokio runtime was built without its {driver} driver; use enable_all()");
-        assert_eq!(refusal(tokio.private()), refused("time"));
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        assert_eq!(refusal(tokio.adopt(listener)), refused("io"));
+        let bare = runtime::Builder::new_current_thread().build().unwrap();
+        assert_eq!(refusal(Tokio::of(bare.handle().clone()).adopt(listener())), refused("time"));
+        let deaf = runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        assert_eq!(refusal(Tokio::of(deaf.handle().clone()).adopt(listener())), refused("io"));
+        let whole = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        assert!(Tokio::of(whole.handle().clone()).adopt(listener()).is_ok());
     }
 
     #[test]

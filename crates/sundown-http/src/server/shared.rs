@@ -49,7 +49,7 @@ pub(super) struct Serving {
 }
 
 impl Shared {
-    pub(super) fn new(listener: TcpListener) -> io::Result<Self> {
+    pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let bell = UnixStream::pair()?;
         bell.0.set_nonblocking(true)?;

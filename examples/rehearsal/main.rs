@@ -18,6 +18,14 @@
 // A program has no outside: `pub` here means what it means inside of it, the face of a module.
 #![allow(unreachable_pub)]
 
+/// Prints a line. Who has stopped reading (`| head`) is no reason to stop.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod clock;
 mod grace;
 mod options;

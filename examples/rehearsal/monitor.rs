@@ -99,7 +99,7 @@ pub fn run() -> ExitCode {
 
 fn serve() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    println!("listening on {}", listener.local_addr()?);
+    say!("listening on {}", listener.local_addr()?);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             thread::spawn(move || converse(stream));

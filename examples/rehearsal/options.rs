@@ -53,14 +53,14 @@ impl Options {
         };
         while let Some(arg) = args.next()? {
             match arg {
-                Long("grace") => options.grace = grace(args.value()?.parse()?)?,
-                Long("seed") => options.seed = args.value()?.parse()?,
+                Long("grace") => options.grace = grace(number("--grace", &mut args)?)?,
+                Long("seed") => options.seed = number("--seed", &mut args)?,
                 Long("runtime") => options.runtime = args.value()?.string()?,
-                Long("threads") => options.threads = threads(args.value()?.parse()?)?,
+                Long("threads") => options.threads = threads(number("--threads", &mut args)?)?,
                 Long("json") => options.json = true,
                 Long("verbose") | Short('v') => options.verbose = true,
                 Long("help") | Short('h') => {
-                    println!("{HELP}");
+                    say!("{HELP}");
                     exit(0);
                 }
                 other => return Err(other.unexpected().into()),
@@ -68,6 +68,11 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+fn number<T: std::str::FromStr>(option: &str, args: &mut lexopt::Parser) -> Result<T> {
+    let text = args.value()?.string()?;
+    text.parse().map_err(|_| format!("{option} {text}: that is no number it can be").into())
 }
 
 fn grace(seconds: f64) -> Result<Duration> {

@@ -39,6 +39,13 @@ fn build(example: &str) -> Result<PathBuf> {
         .args(["build", "--message-format=json-render-diagnostics", "--example", example])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit());
+    // What `cargo run` tells us is about this package; passed on, it makes build scripts run again.
+    for (name, _) in env::vars_os() {
+        let shown = name.to_string_lossy();
+        if shown.starts_with("CARGO_PKG_") || shown.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }

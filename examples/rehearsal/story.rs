@@ -62,23 +62,21 @@ pub fn open(options: &Options) {
     let paint = Paint::for_stdout();
     let (runtime, grace, threads) = (&options.runtime, short(options.grace), options.threads);
     let workers = if threads == 1 { "one worker thread".into() } else { format!("{threads} worker threads") };
-    println!();
-    println!("{}", paint.text(Look::Strong, "A rehearsal of the end"));
-    println!(
-        "A real service ({runtime}, {workers}), a monitor and a crowd of clients. In a second the service"
-    );
-    println!(
+    say!();
+    say!("{}", paint.text(Look::Strong, "A rehearsal of the end"));
+    say!("A real service ({runtime}, {workers}), a monitor and a crowd of clients. In a second the service");
+    say!(
         "gets a SIGTERM and has {grace} to finish, hand over, answer everyone and leave. (seed {})",
         options.seed
     );
-    println!();
+    say!();
 }
 
 /// Tells how it went.
 pub fn tell(summary: &Summary, options: &Options, folder: &Path) {
     if options.json {
         match serde_json::to_string_pretty(summary) {
-            Ok(json) => println!("{json}"),
+            Ok(json) => say!("{json}"),
             Err(error) => eprintln!("rehearsal: cannot write the summary: {error}"),
         }
     } else {
@@ -99,7 +97,7 @@ pub fn tell(summary: &Summary, options: &Options, folder: &Path) {
 }
 
 fn timeline(moments: &[Moment], paint: Paint) {
-    println!("{}", paint.text(Look::Strong, "What happened, in seconds from the signal"));
+    say!("{}", paint.text(Look::Strong, "What happened, in seconds from the signal"));
     for Moment { at, until, what, weight } in moments {
         let time = match until - at < 0.01 {
             true => seconds(*at),
@@ -111,9 +109,9 @@ fn timeline(moments: &[Moment], paint: Paint) {
             Weight::Event => (Look::Time, what.clone()),
             Weight::Bound => (Look::Dim, paint.text(Look::Dim, what)),
         };
-        println!("{}   {what}", paint.text(time_look, &time));
+        say!("{}   {what}", paint.text(time_look, &time));
     }
-    println!();
+    say!();
 }
 
 /// The grace as a bar: what it was used for, and what was left.
@@ -123,7 +121,7 @@ fn bar(exit: &Exit, paint: Paint) {
     let answered = exit.answered.unwrap_or(drained).clamp(drained, left);
     let column = |time: f64| (time / exit.grace * BAR as f64).round() as usize;
     let stretch = |glyph: &str, from: f64, to: f64| glyph.repeat(column(to) - column(from));
-    println!(
+    say!(
         "  ├{}{}{}{}┤",
         paint.text(Look::Time, &stretch("━", 0.0, drained)),
         paint.text(Look::Strong, &stretch("█", drained, answered)),
@@ -137,21 +135,21 @@ fn bar(exit: &Exit, paint: Paint) {
         ("· unused", exit.unused),
     ];
     let legend: Vec<_> = parts.iter().map(|(name, time)| format!("{name} {time:.2}")).collect();
-    println!("   {}\n", legend.join("    "));
+    say!("   {}\n", legend.join("    "));
 }
 
 fn table(rows: &[Row], paint: Paint) {
-    println!("{}", paint.text(Look::Strong, "What the clients got"));
+    say!("{}", paint.text(Look::Strong, "What the clients got"));
     let titles = ["asked", "done", "handed", "503", "cut", "no way", "closed", "other", "last"];
-    println!("  {}", paint.text(Look::Dim, &line("", &titles.map(str::to_owned))));
-    println!(
+    say!("  {}", paint.text(Look::Dim, &line("", &titles.map(str::to_owned))));
+    say!(
         "  {}",
         paint.text(Look::Dim, &line("", &["", "", "over", "", "", "in", "", "", "at"].map(str::to_owned)))
     );
     for row in rows {
-        println!("  {}", line(row.who, &cells(row)));
+        say!("  {}", line(row.who, &cells(row)));
     }
-    println!();
+    say!();
 }
 
 fn cells(row: &Row) -> [String; 9] {
@@ -182,47 +180,47 @@ fn jobs(jobs: &Jobs) {
             text += &format!(", {count} {name}");
         }
     }
-    println!("{text}.\n");
+    say!("{text}.\n");
 }
 
 fn notes(notes: &[String], paint: Paint) {
     if notes.is_empty() {
         return;
     }
-    println!("{}", paint.text(Look::Strong, "Not as written, but no breach"));
+    say!("{}", paint.text(Look::Strong, "Not as written, but no breach"));
     for note in notes {
-        println!("  - {note}");
+        say!("  - {note}");
     }
-    println!();
+    say!();
 }
 
 fn report(report: &str, paint: Paint) {
-    println!("{}", paint.text(Look::Strong, "What the service says of itself"));
+    say!("{}", paint.text(Look::Strong, "What the service says of itself"));
     for line in report.lines() {
-        println!("    {line}");
+        say!("    {line}");
     }
-    println!();
+    say!();
 }
 
 fn verdict(summary: &Summary, paint: Paint) {
-    println!("{}", paint.text(Look::Strong, "The promises, seen from the outside"));
+    say!("{}", paint.text(Look::Strong, "The promises, seen from the outside"));
     for Verdict { number, name, holds, detail, breaches } in &summary.promises {
         let (mark, look) = if *holds { ("✓", Look::Good) } else { ("✗", Look::Bad) };
-        println!("  {} {number:>2} {name:<37} {}", paint.text(look, mark), paint.text(Look::Dim, detail));
+        say!("  {} {number:>2} {name:<37} {}", paint.text(look, mark), paint.text(Look::Dim, detail));
         for breach in breaches.iter().take(SHOWN) {
-            println!("         {}", paint.text(Look::Bad, breach));
+            say!("         {}", paint.text(Look::Bad, breach));
         }
         if breaches.len() > SHOWN {
-            println!("         and {} more", breaches.len() - SHOWN);
+            say!("         and {} more", breaches.len() - SHOWN);
         }
     }
-    println!();
+    say!();
     let broken: Vec<_> = summary.promises.iter().filter(|verdict| !verdict.holds).collect();
     match broken.len() {
-        0 => println!("{}", paint.text(Look::Good, "Every promise held.")),
+        0 => say!("{}", paint.text(Look::Good, "Every promise held.")),
         _ => {
             let names: Vec<_> = broken.iter().map(|v| format!("{} ({})", v.number, v.name)).collect();
-            println!("{}", paint.text(Look::Bad, &format!("Broken: {}.", names.join(", "))));
+            say!("{}", paint.text(Look::Bad, &format!("Broken: {}.", names.join(", "))));
         }
     }
 }
@@ -266,7 +264,7 @@ impl Ticker {
     }
 
     fn show(&self, line: &str) {
-        print!("\r\x1b[K{line}");
+        let _ = write!(io::stdout(), "\r\x1b[K{line}");
         // A terminal that went away is no reason to stop the play.
         let _ = io::stdout().flush();
     }

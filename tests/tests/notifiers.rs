@@ -47,12 +47,12 @@ const HOWS: [&str; 4] = ["hangs", "blocks", "fails", "panics"];
 #[test]
 fn a_notifier_that_cannot_prepare_is_a_start_error_that_names_it() {
     let cases = [
-        ("--taker hangs", "take-over", "did not end in its time"),
-        ("--taker blocks", "take-over", "did not end in its time"),
+        ("--taker hangs", "take-over", "it did not end within 5 s"),
+        ("--taker blocks", "take-over", "it did not end within 5 s"),
         ("--taker fails", "take-over", "failed: on purpose in prepare"),
         ("--taker panics", "take-over", "panicked: on purpose in prepare"),
-        ("--told hangs", "told-2", "did not end in its time"),
-        ("--told blocks", "told-2", "did not end in its time"),
+        ("--told hangs", "told-2", "it did not end within 5 s"),
+        ("--told blocks", "told-2", "it did not end within 5 s"),
         ("--told fails", "told-2", "failed: on purpose in prepare"),
         ("--told panics", "told-2", "panicked: on purpose in prepare"),
     ];
@@ -173,7 +173,8 @@ fn one_that_is_told_has_the_time_that_is_left_to_be_told_in() {
 #[test]
 fn the_report_that_notifiers_are_told_accuses_nobody_who_may_still_do_well() {
     let told = terminate("").told();
-    assert_eq!(told.hook("good"), "not-called");
+    assert_eq!(told.hook("good"), "pending");
+    assert_eq!(told.notifier("take-over", "finished"), "pending");
     assert_eq!(told.component("jobs", "force"), "done");
     assert_eq!(told.notifier("take-over", "incomplete"), "done");
     assert_eq!(told.jobs("handed_over"), JOBS);

@@ -188,7 +188,7 @@ impl Exchange {
 /// ```
 /// use sundown_http::RequestJob;
 ///
-/// fn resize(job: &RequestJob) -> Result<(), sundown::Taken> {
+/// fn resize(job: &RequestJob) -> Result<(), sundown_http::CommitError> {
 ///     // … the work …
 ///     let commit = job.commit()?; // a shutdown was faster: somebody else will do it
 ///     // … the effect …
@@ -210,10 +210,14 @@ impl RequestJob {
     ///
     /// # Errors
     ///
-    /// [`Taken`] when a shutdown was faster, the job has been committed already, or requests are no jobs here: the effect
-    /// must not be done.
-    pub fn commit(&self) -> Result<Commit<RequestPayload>, Taken> {
-        self.0.take_job().ok_or(Taken)?.commit()
+    /// See [`CommitError`]: the effect must not be done.
+    pub fn commit(&self) -> Result<Commit<RequestPayload>, CommitError> {
+        match self.0.take_job() {
+            Some(job) => Ok(job.commit()?),
+            None if self.id().is_none() => Err(CommitError::NoJob),
+            None if self.0.was_taken() => Err(CommitError::Taken(Taken)),
+            None => Err(CommitError::Committed),
+        }
     }
 
     /// Notes how far the job has come; the last note travels with it if it is handed over.
@@ -224,11 +228,29 @@ impl RequestJob {
         }
     }
 
-    /// Makes the answer depend on another job: at a shutdown the client is told 2xx only if that too has completed or
+    /// Makes the answer depend on a job of another store. For handlers that begin jobs of their own, on a server whose
+    /// requests are no jobs: otherwise the same work is handed over twice, as the request's job and as its own.
+    ///
+    /// At a shutdown the client is told 2xx only if that too has completed or
     /// been taken over, and a response that the handler returns goes out only if it has not been taken.
     pub fn attach(&self, ticket: Ticket) {
         self.0.attach(ticket);
     }
+}
+
+/// Why a handler may not do its job's effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// A shutdown was faster: it is somebody else's.
+    #[error(transparent)]
+    Taken(#[from] Taken),
+    /// It has been committed already, by this handler or by its response.
+    #[error("the job has been committed already")]
+    Committed,
+    /// Requests are no jobs on this server.
+    #[error("the request is no job: this server was not told that `requests_are_jobs`")]
+    NoJob,
 }
 
 impl std::fmt::Debug for RequestJob {

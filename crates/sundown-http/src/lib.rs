@@ -35,6 +35,6 @@ mod word;
 
 pub use self::{
     answer::{FATE, JOB},
-    exchange::{RequestJob, RequestPayload},
+    exchange::{CommitError, RequestJob, RequestPayload},
     server::Server,
 };

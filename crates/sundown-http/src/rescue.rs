@@ -100,6 +100,9 @@ impl<'a> Rescue<'a> {
         receipt.note("partial heads answered", self.counts.partial);
         receipt.note("answered from the accept queue", self.counts.queued);
         receipt.note("unanswered", self.counts.unanswered);
+        if self.counts.unanswered == 0 {
+            receipt.seen_to();
+        }
     }
 
     fn answer_everyone(&mut self) {

@@ -159,6 +159,13 @@ impl InFlight {
         InFlight { total: Some(named.len() + units.count()), units: named }
     }
 
+    /// At least so many in all, named or not.
+    #[must_use]
+    pub fn at_least(mut self, total: usize) -> Self {
+        self.total = Some(self.total.map_or(total, |counted| counted.max(total)));
+        self
+    }
+
     /// How many, if the component counts.
     pub fn total(&self) -> Option<usize> {
         self.total

@@ -22,7 +22,8 @@ const ONE: usize = 2;
 /// one has left.
 ///
 /// Entering and leaving cost four atomic additions, allocate nothing, take no lock and read no clock. Clones are the
-/// same gate. It is a [`Drainable`], so that it can stand in a plan as it is.
+/// same gate. It is a [`Drainable`], so that it can stand in a plan as it is; what is still inside when its time is over
+/// is lost, and the report says so: work that somebody else could finish belongs into [`Jobs`](crate::Jobs).
 ///
 /// # Examples
 ///
@@ -44,7 +45,17 @@ pub struct Gate {
 struct Shared {
     /// `inside * ONE + closed`.
     state: AtomicUsize,
+    closed: Latch,
     empty: Latch,
+}
+
+/// Waits for `closed`.
+struct UntilClosed(Gate);
+
+impl AsRef<Latch> for UntilClosed {
+    fn as_ref(&self) -> &Latch {
+        &self.0.shared.closed
+    }
 }
 
 impl AsRef<Latch> for Gate {
@@ -83,9 +94,21 @@ impl Gate {
         // AcqRel: Release, so that the refused see what came before; Acquire, so that an empty gate's closer sees what
         // those who left had done.
         let before = self.shared.state.fetch_or(CLOSED, Ordering::AcqRel);
+        if before & CLOSED == 0 {
+            self.shared.closed.open();
+        }
         if before / ONE == 0 {
             self.shared.empty.open();
         }
+    }
+
+    /// Resolves when the gate is closed: the moment for whoever brings work to stop bringing it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn closed(&self) {
+        Waiting::new(UntilClosed(self.clone())).await;
     }
 
     /// Whether [`close`](Self::close) was called.

@@ -6,7 +6,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -171,6 +174,12 @@ impl Receipt {
         &self.deadline
     }
 
+    /// Whatever was in flight at the claim has been seen to: clients were answered, leases given back. Without this, work
+    /// in flight that no job of the component stands for counts as lost.
+    pub fn seen_to(&self) {
+        self.notes.seen_to.store(true, Ordering::Release);
+    }
+
     /// Adds to a count in the component's part of the report: what it did, and how often.
     pub fn note(&self, what: &'static str, count: u64) {
         self.notes.add(what, count);
@@ -183,13 +192,16 @@ impl fmt::Debug for Receipt {
     }
 }
 
-/// Counts by what was counted.
+/// What a component says of itself: counts by what was counted.
 #[derive(Debug, Default)]
-pub(crate) struct Notes(Mutex<Vec<(&'static str, u64)>>);
+pub(crate) struct Notes {
+    counts: Mutex<Vec<(&'static str, u64)>>,
+    seen_to: AtomicBool,
+}
 
 impl Notes {
     fn add(&self, what: &'static str, count: u64) {
-        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notes = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         match notes.iter_mut().find(|(noted, _)| *noted == what) {
             Some((_, sum)) => *sum += count,
             None => notes.push((what, count)),
@@ -197,8 +209,12 @@ impl Notes {
     }
 
     pub(crate) fn read(&self) -> Vec<(String, u64)> {
-        let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         notes.iter().map(|&(what, sum)| (what.to_owned(), sum)).collect()
+    }
+
+    pub(crate) fn seen_to(&self) -> bool {
+        self.seen_to.load(Ordering::Acquire)
     }
 }
 

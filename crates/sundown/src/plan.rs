@@ -9,7 +9,10 @@ use std::{
 
 use crate::{Grace, report::Short};
 
-/// A part of the tail, whose time is set aside before the drain gets the rest.
+/// A part of the tail, the end of the grace whose time is set aside before the drain gets the rest.
+///
+/// Where the defaults would take more than half of what the program's own reserves leave, they shrink in proportion:
+/// with a grace of 1 s and no reserves of its own, half a second is drained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reserve {

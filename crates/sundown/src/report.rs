@@ -9,6 +9,9 @@ use crate::{Grace, InFlight, JobsReport, Reason};
 
 /// What a shutdown did: every component, straggler, job and note, with times counted from its beginning.
 ///
+/// Whoever must see it even when `main` cannot print it (its runtime is blocked) prints it from
+/// [`Notifier::finished`](crate::Notifier::finished), which runs outside the runtime.
+///
 /// `Display` is the text for people, `Serialize` the record for machines.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -21,7 +24,7 @@ pub struct Report {
     pub grace: Grace,
     /// From the beginning to the end of the last step.
     pub took: Duration,
-    /// How much of the time until the margin was left.
+    /// How much of the time until the margin was left; of the tightened time, if it was tightened or hurried.
     pub unused: Duration,
     /// When each step began, in their order.
     pub steps: Vec<StepReport>,
@@ -114,6 +117,10 @@ pub struct ComponentReport {
     pub conclude: Outcome,
     /// `Drainable::force`.
     pub force: Outcome,
+    /// Whether it said that whatever was in flight has been seen to.
+    pub seen_to: bool,
+    /// How much of what was in flight nobody has seen to: no job stands for it, and the component did not say so.
+    pub lost: u64,
     /// What it noted on its receipt.
     pub notes: Vec<(String, u64)>,
 }
@@ -143,6 +150,8 @@ impl ComponentReport {
             claim: Outcome::NotCalled,
             conclude: Outcome::NotCalled,
             force: Outcome::NotCalled,
+            seen_to: false,
+            lost: 0,
             notes: Vec::new(),
         }
     }
@@ -152,12 +161,13 @@ impl Report {
     /// Whether nothing was lost: every job ended by itself or was handed over, and nothing that a shutdown depends on
     /// panicked, failed or hung.
     ///
-    /// A component that did not drain is no loss by itself: its jobs were handed over, and its clients answered. Nor is
-    /// a notifier that could not be told of the beginning or the end.
+    /// A component that did not drain is no loss if its jobs were handed over, or it said that what was in flight has been
+    /// [seen to](crate::Receipt::seen_to). Nor is a notifier that could not be told of the beginning or the end.
     pub fn is_clean(&self) -> bool {
         let failed = |outcome: &Outcome| outcome.is_failure();
         let components = self.components.iter().any(|c| {
-            matches!(c.drained, Outcome::Failed(_) | Outcome::Panicked(_))
+            c.lost > 0
+                || matches!(c.drained, Outcome::Failed(_) | Outcome::Panicked(_))
                 || [&c.in_flight, &c.claim, &c.conclude, &c.force].into_iter().any(failed)
         });
         let notifiers = self.notifiers.iter().any(|n| failed(&n.incomplete));
@@ -237,7 +247,10 @@ impl ComponentReport {
                 writeln!(f, "    {step} {outcome}")?;
             }
         }
-        for (what, count) in &self.notes {
+        if self.lost > 0 {
+            writeln!(f, "    lost: {}", self.lost)?;
+        }
+        for (what, count) in self.notes.iter().filter(|(_, count)| *count > 0) {
             writeln!(f, "    {what}: {count}")?;
         }
         Ok(())

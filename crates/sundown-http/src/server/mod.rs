@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::{HeaderName, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
-use sundown::{Handle, Jobs};
+use sundown::{Handle, Jobs, Reason};
 use tower_service::Service;
 
 pub(crate) use self::{config::Config, shared::Shared};
@@ -69,7 +69,7 @@ impl Server {
     }
 
     /// Makes every request a job, whose id is in this header, or made up where there is none. The response completes
-    /// it; a handler finds it as [`RequestJob`](crate::RequestJob) in the request's extensions.
+    /// it, whatever its status; a handler finds it as [`RequestJob`](crate::RequestJob) in the request's extensions.
     ///
     /// A request whose id is empty, longer than [`JobId::MAX`](sundown::JobId::MAX) bytes, or no UTF-8 text gets a 400
     /// that says so.
@@ -78,12 +78,17 @@ impl Server {
     ///
     /// When `header` is no header name in lower case: a mistake in the program's text.
     #[must_use]
+    #[track_caller]
     pub fn requests_are_jobs(self, header: &'static str) -> Self {
-        self.configure(|config| config.jobs = Some((HeaderName::from_static(header), Jobs::new())))
+        match HeaderName::from_lowercase(header.as_bytes()) {
+            Ok(name) => self.configure(|config| config.jobs = Some((name, Jobs::new()))),
+            Err(_) => panic!("{header:?} is no header name in lower case"),
+        }
     }
 
     /// Answers `GET /livez` (200 to the end) and `GET /readyz` (503 from the announcement on, with the time left)
-    /// before the service is asked. Probes are no jobs, and no traffic.
+    /// before the service is asked. These probes are no jobs, and no traffic; a probe route of the service's own is both,
+    /// and is turned away once traffic is quiet.
     #[must_use]
     pub fn health_probes(self) -> Self {
         self.configure(|config| config.probes = true)
@@ -105,6 +110,7 @@ impl Server {
     /// With a status whose answer has no body or is not the last one (1xx, 204, 205, 304): a mistake in the program's
     /// text.
     #[must_use]
+    #[track_caller]
     pub fn handed_over_status(self, status: StatusCode) -> Self {
         assert!(
             !status.is_informational() && ![204, 205, 304].contains(&status.as_u16()),
@@ -147,8 +153,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When the runtime refuses the listener, the listener breaks, this server serves already, or it is no component of
-    /// a shutdown, which would never end it.
+    /// When the runtime refuses the listener, the listener breaks, this server serves already, it is no component of a
+    /// shutdown, which would never end it, or the owner of the shutdown has been dropped.
     ///
     /// # Cancel safety
     ///
@@ -164,6 +170,11 @@ impl Server {
             return Err(io::Error::other(
                 "this server is not a component of the shutdown: add it before it serves",
             ));
+        }
+        if shutdown.watch().reason() == Some(&Reason::Dropped) {
+            let message =
+                "the owner of the shutdown was dropped before the server served: keep the `Shutdown` itself";
+            return Err(io::Error::other(message));
         }
         let runtime = shutdown.runtime().clone();
         let mut listener = runtime.adopt(self.shared.listener.try_clone()?)?;

@@ -330,6 +330,10 @@ impl Conductor {
             if !desk.takes_over && notifier.incomplete == Outcome::Late {
                 notifier.incomplete = Outcome::Pending;
             }
+            notifier.finished = Outcome::Pending;
+        }
+        for hook in &mut report.release {
+            hook.outcome = Outcome::Pending;
         }
         report
     }

@@ -156,10 +156,10 @@ impl Conductor {
                 self.freeze(reason);
                 self.machine.handle_begin(now, grace);
             }
-            Event::Hurry(now) => self.machine.handle_hurry(now),
+            Event::Hurry(now) => self.cut_short(|machine| machine.handle_hurry(now)),
             Event::Signal(now, signal) => {
                 self.freeze(Reason::Signal(signal));
-                self.machine.handle_signal(now, signal);
+                self.cut_short(|machine| machine.handle_signal(now, signal));
             }
             Event::InFlight(at, outcome, in_flight) => {
                 if self.machine.is_at(State::Claiming) {
@@ -170,6 +170,18 @@ impl Conductor {
                 }
             }
             Event::Called(call, outcome) => self.hear_outcome(call, outcome),
+        }
+    }
+
+    /// Notes it if this ends the drain.
+    fn cut_short(&mut self, tell: impl FnOnce(&mut Machine)) {
+        let drained = self.machine.is_at(State::Draining);
+        tell(&mut self.machine);
+        if drained
+            && self.machine.is_at(State::Claiming)
+            && let Some(timeline) = self.machine.timeline()
+        {
+            self.record.step("hurried", timeline);
         }
     }
 

@@ -71,6 +71,10 @@ impl Record {
         let mut components = self.components.clone();
         for (report, notes) in components.iter_mut().zip(notes) {
             report.notes = notes.read();
+            report.seen_to = notes.seen_to();
+        }
+        for report in &mut components {
+            report.lost = lost(report, &jobs);
         }
         jobs.unnamed_in_doubt += components.iter().map(|component| unnamed(component, &jobs)).sum::<u64>();
         Report {
@@ -113,8 +117,21 @@ fn unnamed(component: &ComponentReport, jobs: &JobsReport) -> u64 {
     if !component.claim.is_failure() {
         return 0;
     }
+    component.stragglers.as_ref().and_then(InFlight::total).map_or(0, |total| beyond(total, component, jobs))
+}
+
+/// What a component had in flight at the claim that nobody has seen to. Of one that does not count, and for which no job
+/// stands, it is one at least.
+fn lost(component: &ComponentReport, jobs: &JobsReport) -> u64 {
+    match &component.stragglers {
+        Some(stragglers) if !component.seen_to => beyond(stragglers.total().unwrap_or(1), component, jobs),
+        _ => 0,
+    }
+}
+
+/// How many of so many the ledger does not name.
+fn beyond(total: usize, component: &ComponentReport, jobs: &JobsReport) -> u64 {
     let lists = [&jobs.handed_over, &jobs.unacknowledged, &jobs.in_doubt];
     let named = lists.into_iter().flatten().filter(|job| job.component == component.name).count();
-    let total = component.stragglers.as_ref().and_then(InFlight::total).unwrap_or(0);
     total.saturating_sub(named) as u64
 }

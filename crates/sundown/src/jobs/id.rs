@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-/// Which work a job is, in the words of whoever ordered it. Two begins of one id are two jobs.
+/// What a job is called by whoever ordered it: an order's number, say. Two begins of one id are two jobs.
 ///
 /// One to [`MAX`](Self::MAX) bytes of text without control characters, since it travels in headers and logs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,7 +102,7 @@ pub enum InvalidJobId {
     },
 }
 
-/// Which `begin` a job is: unique over all job stores of all instances.
+/// The identity of one `begin`, whatever its job is called: unique over all job stores of all instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     pub(super) instance: Uuid,

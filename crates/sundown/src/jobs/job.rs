@@ -24,7 +24,7 @@ impl<P: Serialize + Send + Sync + 'static> Reservation<P> {
     ///
     /// # Errors
     ///
-    /// When the id is none; the reservation is given up.
+    /// When the id is not valid; the reservation is given up.
     pub fn begin<I>(self, id: I, payload: P) -> Result<Job<P>, InvalidJobId>
     where
         I: TryInto<JobId>,
@@ -43,8 +43,8 @@ impl<P> fmt::Debug for Reservation<P> {
 
 /// A running job.
 ///
-/// Dropped while the service runs, it has failed; dropped while its store is closed, it is incomplete and will be
-/// handed over.
+/// Dropped while the service runs, it has failed; dropped once a shutdown is announced, or its store is closed, it is
+/// incomplete and will be handed over.
 #[must_use = "a dropped job has failed"]
 pub struct Job<P: Serialize + Send + Sync + 'static> {
     inner: Option<Inner<P>>,

@@ -97,7 +97,7 @@ pub enum BeginError {
     /// The store is closed.
     #[error(transparent)]
     Draining(#[from] Draining),
-    /// The id is none.
+    /// The id is not valid.
     #[error(transparent)]
     InvalidId(#[from] InvalidJobId),
 }
@@ -132,7 +132,7 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
     ///
     /// # Errors
     ///
-    /// When the store is closed, or the id is none.
+    /// When the store is closed, or the id is not valid.
     pub fn begin<I>(&self, id: I, payload: P) -> Result<Job<P>, BeginError>
     where
         I: TryInto<JobId>,
@@ -170,6 +170,41 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
         self.store.gate.close();
     }
 
+    /// Whether the store refuses new jobs.
+    pub fn is_closed(&self) -> bool {
+        self.store.gate.is_closed()
+    }
+
+    /// Resolves when the store is closed: the moment for a consumer to stop consuming. (A [`Watch`] tells of the
+    /// announcement, which comes before the store's turn if it drains after others.)
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    ///
+    /// # Examples
+    ///
+    /// A consumer that stops when its turn has come, and finishes what it has begun:
+    ///
+    /// ```
+    /// # use sundown::Jobs;
+    /// async fn consume(mut queue: tokio::sync::mpsc::Receiver<String>, jobs: Jobs<String>) {
+    ///     loop {
+    ///         let order = tokio::select! {
+    ///             order = queue.recv() => order,
+    ///             () = jobs.closed() => None,
+    ///         };
+    ///         let Some(order) = order else { return };
+    ///         let Ok(job) = jobs.begin(order.clone(), order) else { return };
+    ///         // … the work …
+    ///         let _ = job.complete();
+    ///     }
+    /// }
+    /// ```
+    pub async fn closed(&self) {
+        self.store.gate.closed().await;
+    }
+
     /// Resolves when the store is closed and no job is in flight.
     ///
     /// # Cancel safety
@@ -179,7 +214,7 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
         self.store.gate.empty().await;
     }
 
-    /// The running jobs by id.
+    /// The running jobs by id; reservations are counted.
     pub fn in_flight(&self) -> InFlight {
         let now = Instant::now();
         let entries: Vec<_> = self
@@ -194,6 +229,7 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
             name: entry.id.to_string(),
             age: Some(now.saturating_duration_since(entry.since)),
         }))
+        .at_least(self.store.gate.inside())
     }
 
     /// Tells the store which shutdown it belongs to: jobs that are dropped once that is announced are incomplete, even

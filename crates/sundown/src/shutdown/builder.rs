@@ -82,13 +82,14 @@ impl Builder {
         self
     }
 
-    /// Who takes over the jobs that cannot finish. There is one.
+    /// Who takes over the jobs that cannot finish. There is one; without one they stay unacknowledged: clients are told
+    /// 503, and the exit code is 1. The report calls it `take-over`.
     pub fn hand_over_to(mut self, notifier: impl Notifier) -> Self {
         self.take_over.push(Arc::new(notifier));
         self
     }
 
-    /// Who is told besides. What it acknowledges counts for nothing.
+    /// Who is told besides. What it acknowledges counts for nothing. The report calls them `told-1` and so on.
     pub fn tell(mut self, notifier: impl Notifier) -> Self {
         self.told.push(Arc::new(notifier));
         self
@@ -187,6 +188,13 @@ impl fmt::Debug for Builder {
     }
 }
 
+fn shown(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Late => format!("it did not end within {} s", PREPARE.as_secs()),
+        other => other.to_string(),
+    }
+}
+
 /// Starts the conductor's thread, which waits for its conductor: whatever fails before it is sent ends the thread.
 fn start_thread(owns_process: bool) -> Result<Sender<Conductor>, StartError> {
     let (go, conductor) = mpsc::channel::<Conductor>();
@@ -257,7 +265,7 @@ pub enum StartError {
     TwoTakeOver(usize),
     /// The runtime cannot give a private place.
     #[error("the runtime gives no private place: {0}")]
-    Runtime(#[source] io::Error),
+    Runtime(io::Error),
     /// There is a process-wide shutdown already.
     #[error(
         "this process has a process-wide shutdown already: there can be one, which owns signals and exit"
@@ -265,12 +273,12 @@ pub enum StartError {
     AlreadyStarted,
     /// The system gives no thread.
     #[error("no thread could be started: {0}")]
-    Thread(#[source] io::Error),
+    Thread(io::Error),
     /// The signals could not be registered.
     #[error("SIGTERM, SIGINT and SIGQUIT could not be registered: {0}")]
-    Signals(#[source] io::Error),
+    Signals(io::Error),
     /// A notifier could not prepare.
-    #[error("notifier {name} could not prepare: {outcome}")]
+    #[error("notifier {name} could not prepare: {}", shown(outcome))]
     Notifier {
         /// Which one.
         name: String,

@@ -39,7 +39,7 @@ pub(crate) struct Hub {
 
 /// The owner of a shutdown.
 ///
-/// Not `Clone`; its [`Handle`]s are, and it is one itself. Dropping it begins, hurries, and waits until the shutdown
+/// Keep it for as long as the service lives. Not `Clone`; its [`Handle`]s are, and it is one itself. Dropping it begins, hurries, and waits until the shutdown
 /// has finished, so that a `main` that returns early cannot cut answers short.
 #[derive(Debug)]
 pub struct Shutdown {
@@ -50,7 +50,8 @@ impl Shutdown {
     /// The shutdown of this process: it owns SIGTERM, SIGINT and SIGQUIT, and the exit. There can be one.
     ///
     /// The first of these signals begins; another SIGTERM changes nothing; SIGINT or SIGQUIT after a beginning
-    /// hurries, and the next one exits at once with 128 + its number. Once finished, a `main` that has not returned
+    /// hurries, and the next one exits at once with 128 + its number. The same signal again within 200 ms is the same
+    /// one: a terminal and a parent may both deliver it. Once finished, a `main` that has not returned
     /// within the release reserve is ended with the report's exit code, without destructors or exit hooks.
     ///
     /// # Examples

@@ -87,5 +87,5 @@ pub enum AddComponentError {
     Plan(#[from] PlanError),
     /// The runtime gives it no private place.
     #[error("the runtime gives no private place: {0}")]
-    Runtime(#[source] io::Error),
+    Runtime(io::Error),
 }

@@ -198,3 +198,20 @@ fn where_nobody_acknowledges_the_blocked_clients_are_told_to_retry() {
     ending.assert_code(1);
     assert_eq!(ending.report().jobs("unacknowledged"), ids);
 }
+
+/// The one worker is blocked, and `main`, which accepts, is not: the connections' own tasks never run.
+#[test]
+fn a_client_whose_connection_nobody_has_looked_at_is_answered() {
+    let monitor = Monitor::taking_all();
+    let program = env!("CARGO_BIN_EXE_service_async_std");
+    let mut service = Service::start(program, &[("THREADS", "1")], Some(&monitor));
+    let blocked = service.begin("/block?ms=60000", "blocked");
+    let asking: Vec<_> =
+        (0..20).map(|n| Client::asking(service.address, "/fast", &format!("asking-{n}"))).collect();
+    terminate_and_hurry(&service, &monitor);
+    for client in asking {
+        client.only_reply("GET").assert_retry("not-started");
+    }
+    blocked.only_reply("GET").assert_success("handed-over", "blocked");
+    service.end().assert_code(0);
+}

@@ -32,12 +32,25 @@ use crate::{
 /// quiet by default.
 const NEWCOMER: Duration = Duration::from_millis(250);
 
+/// Makes a connection known to the server: when it is accepted, not when its task first runs. That may never be.
+pub(crate) fn register(server: &Arc<Shared>, transport: Arc<dyn Transport>) -> TrackedIo {
+    // Best effort: a socket without it works, with more delay.
+    let _ = rustix::net::sockopt::set_tcp_nodelay(&transport, true);
+    let conn = Arc::new(Conn::new(transport));
+    if server.is_draining() {
+        // It has a request on its way.
+        conn.set_newcomer(Instant::now() + NEWCOMER);
+    }
+    TrackedIo::new(server.clone(), conn)
+}
+
 /// Serves one connection to its end.
 pub(crate) async fn drive<S, B>(
     server: Arc<Shared>,
     config: Arc<Config>,
     service: S,
-    (transport, peer): (Arc<dyn Transport>, SocketAddr),
+    io: TrackedIo,
+    peer: SocketAddr,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -45,15 +58,7 @@ pub(crate) async fn drive<S, B>(
     B::Error: Into<BoxError>,
 {
     let Some(runtime) = server.runtime().cloned() else { return };
-    // Best effort: a socket without it works, with more delay.
-    let _ = rustix::net::sockopt::set_tcp_nodelay(&transport, true);
-    let conn = Arc::new(Conn::new(transport));
-    // Who comes when the shutdown has begun has a request on its way.
-    let came_late = server.is_draining();
-    if came_late {
-        conn.set_newcomer(Instant::now() + NEWCOMER);
-    }
-    let io = TrackedIo::new(server.clone(), conn.clone());
+    let conn = io.conn().clone();
     let timer = Timer(runtime);
     let header_read_timeout = config.header_read_timeout;
     let answering = AnswerLayer::new(server.clone(), config, conn.clone()).layer(service);
@@ -68,7 +73,8 @@ pub(crate) async fn drive<S, B>(
         .serve_connection(io, serve)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let mut asked = came_late && server.phase() >= Phase::Closing;
+    // Who comes when idle connections are already being closed has a request on its way.
+    let mut asked = server.phase() >= Phase::Closing && conn.newcomer().is_some();
     poll_fn(|cx| {
         // First, so that a change of phase between the look and the poll wakes us again.
         conn.task.register(cx.waker());

@@ -43,6 +43,10 @@ impl TrackedIo {
         TrackedIo { conn, server, lingering: None }
     }
 
+    pub(crate) fn conn(&self) -> &Arc<Conn> {
+        &self.conn
+    }
+
     fn write(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let taken = || io::Error::from(io::ErrorKind::BrokenPipe);
         if !self.conn.word.is_responding() && self.conn.exchange().is_none() {
@@ -145,7 +149,7 @@ impl Drop for TrackedIo {
         // A response that ends here, with a panic or its runtime, must not look complete.
         self.conn.prepare_cut();
         let rescued = self.server.is_announced() && self.server.phase() < Phase::Forced;
-        let waits = self.conn.word.close(rescued);
+        let waits = self.conn.word.close(rescued, self.conn.has_bytes());
         if waits || self.conn.word.phase() == word::Phase::Taken {
             // The handler is gone, with its runtime or by a panic, and its client is not: the rescue answers, or is about
             // to. What is left of the job goes where jobs go that are dropped; the exchange stays, for its fate.

@@ -185,11 +185,17 @@ impl Word {
         self.update(|word| (phase(word) != Phase::Taken).then_some(word | FINAL))
     }
 
-    /// The runtime drops its side. Returns whether a client waits on it, whom the rescue can still answer.
-    pub(crate) fn close(&self, keep_waiting: bool) -> bool {
+    /// The runtime drops its side. Returns whether a client waits on it, whom the rescue can still answer: with a request
+    /// in a handler, or with one that was not read, or not whole (`unread`: the kernel has bytes).
+    pub(crate) fn close(&self, keep_waiting: bool, unread: bool) -> bool {
         let mut waits = false;
         let _ = self.update(|word| {
-            waits = keep_waiting && phase(word) == Phase::Handler && word & (DIRTY | FINAL) == 0;
+            let asks = match phase(word) {
+                Phase::Handler => true,
+                Phase::Idle => unread || word & HEAD != 0,
+                _ => false,
+            };
+            waits = keep_waiting && asks && word & (DIRTY | FINAL) == 0;
             Some(word & !BUSY | if waits { ORPHAN } else { CLOSED })
         });
         waits
@@ -355,16 +361,20 @@ mod tests {
     fn a_dropped_connection_keeps_a_waiting_client_only_if_it_can_be_answered() {
         let waiting = Word::default();
         waiting.begin_request().unwrap();
-        assert!(waiting.close(true));
+        assert!(waiting.close(true, false));
         assert_eq!(waiting.try_take(), Some(Took::Exchange));
 
         let idle = Word::default();
-        assert!(!idle.close(true));
+        assert!(!idle.close(true, false));
         assert_eq!(idle.try_take(), None);
+
+        let unread = Word::default();
+        assert!(unread.close(true, true));
+        assert_eq!(unread.try_take(), Some(Took::Idle));
 
         let torn = Word::default();
         torn.begin_request().unwrap();
         torn.start_write().unwrap();
-        assert!(!torn.close(true), "100 Continue may be half written");
+        assert!(!torn.close(true, true), "100 Continue may be half written");
     }
 }

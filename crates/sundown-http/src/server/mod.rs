@@ -180,9 +180,9 @@ impl Server {
         let mut listener = runtime.adopt(self.shared.listener.try_clone()?)?;
         self.shared.begin_serving(shutdown)?;
         let config = Arc::new(self.shared.config().clone());
-        while let Some(accepted) = self.shared.next(&mut *listener, &runtime).await? {
-            let server = self.shared.clone();
-            let connection = driver::drive(server, config.clone(), service.clone(), accepted);
+        while let Some((transport, peer)) = self.shared.next(&mut *listener, &runtime).await? {
+            let io = driver::register(&self.shared, transport);
+            let connection = driver::drive(self.shared.clone(), config.clone(), service.clone(), io, peer);
             runtime.spawn(Box::pin(connection));
         }
         Ok(())

@@ -15,7 +15,7 @@
 //!
 //! # Examples
 //!
-//! See [`Server`] and the workspace's `examples/service_tokio.rs`.
+//! See [`Server`], and `examples/service/` in the workspace.
 
 mod server;
 

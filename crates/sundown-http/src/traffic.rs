@@ -5,13 +5,16 @@
 //! and costs one load a request before.
 
 use std::{
+    future::{Future, poll_fn},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
     time::{Duration, Instant},
 };
 
+use futures_util::task::AtomicWaker;
 use slab::Slab;
 use sundown::{Deadline, Runtime};
 
@@ -40,11 +43,20 @@ pub(crate) struct Traffic {
     /// When connections came that have not shown what they want: a request may be on its way, or a health probe, which
     /// is no traffic.
     silent: Mutex<Slab<Instant>>,
+    /// How often one of them has shown it, or gone, and who waits for that.
+    shown: AtomicU64,
+    waiting: AtomicWaker,
 }
 
 impl Traffic {
     pub(crate) fn new(base: Instant) -> Self {
-        Traffic { base, last: AtomicU64::new(0), silent: Mutex::default() }
+        Traffic {
+            base,
+            last: AtomicU64::new(0),
+            silent: Mutex::default(),
+            shown: AtomicU64::new(0),
+            waiting: AtomicWaker::new(),
+        }
     }
 
     /// A request has come.
@@ -62,6 +74,9 @@ impl Traffic {
     /// It has shown what it wants, or gone.
     pub(crate) fn expect_no_more(&self, connection: usize) {
         self.silent().try_remove(connection);
+        // Release: who sees the count has the list without it. `AtomicWaker` orders the rest.
+        self.shown.fetch_add(1, Ordering::Release);
+        self.waiting.wake();
     }
 
     fn last(&self) -> Instant {
@@ -77,6 +92,7 @@ impl Traffic {
     pub(crate) async fn quiet(&self, duck: LameDuck, deadline: &Deadline, runtime: &Arc<dyn Runtime>) {
         let began = runtime.now();
         loop {
+            let shown = self.shown.load(Ordering::Acquire);
             let half = began + deadline.at().saturating_duration_since(began) / 2;
             // A time too far to be told is never reached.
             let quiet = self.last().max(began).checked_add(duck.quiet);
@@ -85,7 +101,16 @@ impl Traffic {
             if until <= runtime.now() {
                 return;
             }
-            runtime.sleep_until(until).await;
+            let mut sleep = runtime.sleep_until(until);
+            poll_fn(|cx| {
+                self.waiting.register(cx.waker());
+                if self.shown.load(Ordering::Acquire) != shown {
+                    // What was waited for may have been a health probe.
+                    return Poll::Ready(());
+                }
+                sleep.as_mut().poll(cx)
+            })
+            .await;
         }
     }
 }

@@ -5,7 +5,7 @@
 //! and costs one load a request before.
 
 use std::{
-    future::{Future, poll_fn},
+    future::poll_fn,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},

@@ -28,6 +28,8 @@ pub(crate) struct Conn {
     lingers: AtomicBool,
     /// The response ends with the connection: an end that looks clean means *complete* (RFC 9112 § 8).
     close_delimited: AtomicBool,
+    /// The last read did not end with the end of a head.
+    ends_open: AtomicBool,
     /// Its place among the connections that have shown nothing yet; `NOT_EXPECTED` if it is none of them.
     expected: AtomicUsize,
     /// Until when it may take to send its first byte, if it came after the announcement and has not.
@@ -47,6 +49,7 @@ impl Conn {
             task: AtomicWaker::new(),
             lingers: AtomicBool::new(false),
             close_delimited: AtomicBool::new(false),
+            ends_open: AtomicBool::new(false),
             expected: AtomicUsize::new(NOT_EXPECTED),
             newcomer: Mutex::default(),
             slot: OnceLock::new(),
@@ -99,10 +102,22 @@ impl Conn {
         self.slot.get().copied()
     }
 
-    // Relaxed, these two: each is written by the connection's task before it gives the word away, which publishes it.
+    // Relaxed, these: each is written by the connection's task before it gives the word away, which publishes it.
 
     pub(crate) fn set_lingers(&self, lingers: bool) {
         self.lingers.store(lingers, Ordering::Relaxed);
+    }
+
+    /// Notes whether what was just read ends where a head ends.
+    pub(crate) fn set_ends_open(&self, read: &[u8]) {
+        if !read.is_empty() {
+            let whole = read.ends_with(b"\n\r\n") || read.ends_with(b"\n\n");
+            self.ends_open.store(!whole, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn ends_open(&self) -> bool {
+        self.ends_open.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_close_delimited(&self, close_delimited: bool) {

@@ -146,23 +146,24 @@ impl Exchange {
         self.work().tickets.iter().any(|ticket| ticket.fate() == Fate::Committing)
     }
 
+    /// Each fate is read once, since they go on; a success is what is proved, and nothing else.
     pub(crate) fn verdict(&self) -> Verdict {
-        let work = self.work();
-        let has = |fate| work.tickets.iter().any(|ticket| ticket.fate() == fate);
-        if work.tickets.is_empty() {
+        let fates: Vec<_> = self.work().tickets.iter().map(Ticket::fate).collect();
+        let has = |fate| fates.contains(&fate);
+        if fates.is_empty() {
             Verdict::NoJob
+        } else if fates.iter().all(|fate| *fate == Fate::Completed) {
+            Verdict::Completed
+        } else if fates.iter().all(|fate| matches!(fate, Fate::Completed | Fate::HandedOver)) {
+            Verdict::HandedOver
         } else if has(Fate::InDoubt) || has(Fate::Committing) {
             Verdict::InDoubt
         } else if has(Fate::Unacknowledged) {
             Verdict::Unacknowledged
         } else if has(Fate::Failed) {
             Verdict::Failed
-        } else if work.tickets.iter().all(|ticket| ticket.fate() == Fate::Completed) {
-            Verdict::Completed
-        } else if has(Fate::Running) || has(Fate::Taken) || has(Fate::Doubted) || has(Fate::Abandoned) {
-            Verdict::Open
         } else {
-            Verdict::HandedOver
+            Verdict::Open
         }
     }
 

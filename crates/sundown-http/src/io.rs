@@ -78,6 +78,7 @@ impl hyper::rt::Read for TrackedIo {
             _ => 0,
         };
         self.conn.word.end_read(reading, bytes);
+        self.conn.set_ends_open(&chunk[..bytes]);
         ready!(result)?;
         buf.put_slice(&chunk[..bytes]);
         Poll::Ready(Ok(()))
@@ -205,7 +206,7 @@ mod tests {
         let server = Arc::new(Shared::new(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap());
         let conn = Arc::new(Conn::new(Arc::new(Silent(UnixStream::pair().unwrap().0))));
         let io = TrackedIo::new(server, conn.clone());
-        conn.word.begin_request().unwrap();
+        conn.word.begin_request(false).unwrap();
         let guard = Gate::new().enter().unwrap();
         let (method, uri, headers) = (Method::GET, Uri::from_static("/"), HeaderMap::new());
         let exchange = Exchange::new(method, uri, Version::HTTP_11, &headers, false, guard);

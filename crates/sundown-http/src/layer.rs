@@ -127,11 +127,12 @@ enum Admitted {
 impl Context {
     /// Lets a request in, or says why not.
     fn admit(&self, request: &mut Request<Incoming>) -> Result<Admitted, Taken> {
-        self.conn.word.begin_request()?;
+        let has_body = !request.body().is_end_stream();
+        // Behind a body nobody knows where the next head begins; behind a head without one, it is what was read with it.
+        self.conn.word.begin_request(!has_body && self.conn.ends_open())?;
         if let Some(expected) = self.conn.take_expected() {
             self.server.expect_no_more(expected);
         }
-        let has_body = !request.body().is_end_stream();
         self.conn.set_lingers(has_body);
         self.conn.set_exchange(None);
         let method = request.method().clone();

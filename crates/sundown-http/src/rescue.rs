@@ -40,6 +40,9 @@ const SPARE_PART: u32 = 20;
 /// A system call of the runtime's is in our way: it takes microseconds, unless its thread was descheduled.
 const CONTENTION: Duration = Duration::from_millis(1);
 
+/// As many clients as are accepted before those that are there go on.
+const A_ROUND: usize = 64;
+
 /// The queue cannot be accepted from (no descriptors, say), and nobody tells us when it can.
 const DEAF: Duration = Duration::from_millis(20);
 
@@ -91,16 +94,21 @@ impl<'a> Rescue<'a> {
     pub(crate) fn run(mut self, receipt: &Receipt) {
         self.give_head_start();
         self.answer_everyone();
+        let locked_out = self.deaf;
         self.server.stop_listening();
         self.answer_everyone();
         for client in &self.clients {
             self.counts.unanswered += u64::from(client.waits());
         }
+        let left: Vec<_> = self.server.conns().iter().map(|conn| conn.word.phase()).collect();
+        let count = |phase| left.iter().filter(|left| **left == phase).count() as u64;
+        self.counts.unanswered += count(Phase::Handler);
         receipt.note("answered by the rescue", self.counts.exchanges);
         receipt.note("partial heads answered", self.counts.partial);
         receipt.note("answered from the accept queue", self.counts.queued);
         receipt.note("unanswered", self.counts.unanswered);
-        if self.counts.unanswered == 0 {
+        // What is still being sent will be cut; who waits in a queue that cannot be accepted from is reset.
+        if self.counts.unanswered == 0 && count(Phase::Responding) == 0 && !locked_out {
             receipt.seen_to();
         }
     }
@@ -111,7 +119,7 @@ impl<'a> Rescue<'a> {
             let accepted = self.accept_the_queue();
             self.go_on();
             let nobody = self.clients.is_empty();
-            if (nobody && left == Left::Nothing && !accepted) || self.time_left().is_zero() {
+            if (nobody && left == Left::Nothing && !accepted && !self.deaf) || self.time_left().is_zero() {
                 return;
             }
             // Who was accepted may be over already, and then nobody would wake us.
@@ -146,7 +154,7 @@ impl<'a> Rescue<'a> {
     fn take_what_can_be_taken(&mut self) -> Left {
         // A job in mid-commit may yet be done; but not for ever.
         let last_chance = self.last_chance().is_zero();
-        let mut left = Left::Nothing;
+        let mut left = if self.server.is_accepting() { Left::Contention } else { Left::Nothing };
         for conn in self.server.conns() {
             left = left.max(match conn.word.phase() {
                 Phase::Taken | Phase::Upgraded => Left::Nothing,
@@ -215,7 +223,7 @@ impl<'a> Rescue<'a> {
         }
         let mut accepted = false;
         self.deaf = false;
-        while !self.time_left().is_zero() {
+        for _ in 0..A_ROUND {
             match self.server.listener.accept() {
                 Ok((stream, _)) => {
                     accepted = true;

@@ -35,6 +35,8 @@ const BODY_DONE: u32 = 1 << 6;
 const FINAL: u32 = 1 << 7;
 /// The runtime has dropped its side.
 const CLOSED: u32 = 1 << 8;
+/// Behind the request in hand, part of the next head has been read.
+const AHEAD: u32 = 1 << 10;
 /// The runtime has dropped its side while a client waits.
 const ORPHAN: u32 = 1 << 9;
 
@@ -91,12 +93,13 @@ impl Word {
 
     // ---- the runtime's side
 
-    /// A request head is complete.
-    pub(crate) fn begin_request(&self) -> Result<(), Lost> {
+    /// A request head is complete. `ahead`: more than that has been read.
+    pub(crate) fn begin_request(&self, ahead: bool) -> Result<(), Lost> {
+        let more = if ahead { AHEAD } else { 0 };
         self.update(|word| match phase(word) {
             // Bytes of the response before it may still be in hyper's buffer.
-            Phase::Responding => Some(Phase::Handler as u32 | DIRTY | word & FINAL),
-            Phase::Idle => Some(Phase::Handler as u32 | word & (DIRTY | FINAL)),
+            Phase::Responding => Some(Phase::Handler as u32 | DIRTY | more | word & FINAL),
+            Phase::Idle => Some(Phase::Handler as u32 | more | word & (DIRTY | FINAL)),
             _ => None,
         })
     }
@@ -106,7 +109,8 @@ impl Word {
     pub(crate) fn release(&self, is_last: bool) -> Result<(), Lost> {
         let last = if is_last { FINAL } else { 0 };
         self.update(|word| {
-            (phase(word) == Phase::Handler).then_some(Phase::Responding as u32 | DIRTY | last | word & FINAL)
+            (phase(word) == Phase::Handler)
+                .then_some(Phase::Responding as u32 | DIRTY | last | word & (FINAL | AHEAD))
         })
     }
 
@@ -134,7 +138,10 @@ impl Word {
         let _ = self.update(|word| {
             completed = phase(word) == Phase::Responding && word & BODY_DONE != 0;
             match phase(word) {
-                Phase::Responding if completed => Some(Phase::Idle as u32 | word & FINAL),
+                Phase::Responding if completed => {
+                    let head = if word & AHEAD != 0 { HEAD } else { 0 };
+                    Some(Phase::Idle as u32 | head | word & FINAL)
+                }
                 Phase::Idle | Phase::Handler => Some(word & !DIRTY),
                 _ => None,
             }
@@ -253,7 +260,7 @@ mod tests {
         let mut rescued = 0;
         for _ in 0..20_000 {
             let word = Word::default();
-            word.begin_request().unwrap();
+            word.begin_request(false).unwrap();
             let start = Barrier::new(2);
             let (released, took) = thread::scope(|scope| {
                 let handler = scope.spawn(|| {
@@ -273,11 +280,11 @@ mod tests {
     #[test]
     fn once_taken_the_runtime_writes_nothing() {
         let word = Word::default();
-        word.begin_request().unwrap();
+        word.begin_request(false).unwrap();
         assert_eq!(word.try_take(), Some(Took::Exchange));
         assert_eq!(word.start_write(), Err(Lost));
         assert_eq!(word.release(false), Err(Lost));
-        assert_eq!(word.begin_request(), Err(Lost));
+        assert_eq!(word.begin_request(false), Err(Lost));
         assert_eq!(word.finish(), Err(Lost));
         assert!(word.start_read().is_err());
         assert_eq!(word.try_take(), None, "and it is taken once");
@@ -289,7 +296,7 @@ mod tests {
         let reading = word.start_read().unwrap();
         assert_eq!(word.try_take(), None, "while reading");
         word.end_read(reading, 10);
-        word.begin_request().unwrap();
+        word.begin_request(false).unwrap();
         word.start_write().unwrap();
         assert_eq!(word.try_take(), None, "while writing 100 Continue");
         word.end_write();
@@ -321,10 +328,10 @@ mod tests {
     #[test]
     fn a_pipelined_request_waits_for_the_answer_before_it() {
         let word = Word::default();
-        word.begin_request().unwrap();
+        word.begin_request(false).unwrap();
         word.release(false).unwrap();
         word.body_done();
-        word.begin_request().unwrap();
+        word.begin_request(false).unwrap();
         assert_eq!(word.try_take(), None, "the first answer is not flushed");
         assert!(!word.flushed());
         assert_eq!(word.try_take(), Some(Took::Exchange));
@@ -333,19 +340,30 @@ mod tests {
     #[test]
     fn what_follows_the_last_response_is_not_taken_for_a_request() {
         let last = Word::default();
-        last.begin_request().unwrap();
+        last.begin_request(false).unwrap();
         last.release(true).unwrap();
         last.body_done();
         assert!(last.flushed());
         assert_eq!(last.try_take(), Some(Took::Finished), "before hyper has closed it");
 
         let told = Word::default();
-        told.begin_request().unwrap();
+        told.begin_request(false).unwrap();
         told.release(false).unwrap();
         told.set_last();
         told.body_done();
         assert!(told.flushed());
         assert_eq!(told.try_take(), Some(Took::Finished));
+    }
+
+    #[test]
+    fn part_of_a_head_behind_a_request_is_known() {
+        let word = Word::default();
+        word.begin_request(true).unwrap();
+        word.release(false).unwrap();
+        word.body_done();
+        assert!(word.flushed());
+        assert!(!word.is_quiet());
+        assert_eq!(word.try_take(), Some(Took::PartialHead));
     }
 
     #[test]
@@ -360,7 +378,7 @@ mod tests {
     #[test]
     fn a_dropped_connection_keeps_a_waiting_client_only_if_it_can_be_answered() {
         let waiting = Word::default();
-        waiting.begin_request().unwrap();
+        waiting.begin_request(false).unwrap();
         assert!(waiting.close(true, false));
         assert_eq!(waiting.try_take(), Some(Took::Exchange));
 
@@ -373,7 +391,7 @@ mod tests {
         assert_eq!(unread.try_take(), Some(Took::Idle));
 
         let torn = Word::default();
-        torn.begin_request().unwrap();
+        torn.begin_request(false).unwrap();
         torn.start_write().unwrap();
         assert!(!torn.close(true, true), "100 Continue may be half written");
     }

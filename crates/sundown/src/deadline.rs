@@ -36,9 +36,10 @@ impl Deadline {
         Deadline { at: Arc::new(AtomicU64::new(nanos(base, at))), base }
     }
 
-    pub(crate) fn set(&self, at: Instant) {
+    /// Moves it nearer, if this is.
+    pub(crate) fn tighten(&self, at: Instant) {
         // Relaxed: the moment stands for itself; nothing else is published with it.
-        self.at.store(nanos(self.base, at), Ordering::Relaxed);
+        self.at.fetch_min(nanos(self.base, at), Ordering::Relaxed);
     }
 
     /// The moment itself, on the system's monotonic clock: the platform's kill follows no other.

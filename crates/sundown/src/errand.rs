@@ -118,8 +118,23 @@ pub(crate) type Work = BoxFuture<'static, Result<(), String>>;
 /// A private place that its owner's errands use one after another.
 pub(crate) struct Place {
     runtime: Arc<dyn Runtime>,
-    free: Mutex<Option<Box<dyn Drive>>>,
+    inside: Mutex<Inside>,
     returned: Condvar,
+}
+
+/// Where the owner's own place is.
+enum Inside {
+    Free(Box<dyn Drive>),
+    /// An errand has it.
+    Busy,
+    /// A panic has broken it.
+    Broken,
+}
+
+impl Inside {
+    fn is_busy(&mut self) -> bool {
+        matches!(self, Inside::Busy)
+    }
 }
 
 /// How long an errand waits for the one before it, which has been told to stop.
@@ -128,15 +143,15 @@ const PATIENCE: Duration = Duration::from_millis(50);
 impl Place {
     /// Made when the owner joins: later there may be no resources for it.
     pub(crate) fn new(runtime: &Arc<dyn Runtime>) -> io::Result<Arc<Self>> {
-        let free = Mutex::new(Some(runtime.private()?));
-        Ok(Arc::new(Place { runtime: runtime.clone(), free, returned: Condvar::new() }))
+        let inside = Mutex::new(Inside::Free(runtime.private()?));
+        Ok(Arc::new(Place { runtime: runtime.clone(), inside, returned: Condvar::new() }))
     }
 
     /// Drives a future until it ends or the latch opens; says how it ended *before* anything is dropped, since
     /// destructors may hang. If the errand before this one does not give the place back, another is made.
     pub(crate) fn drive(&self, mut work: Work, cancel: Shared, tell: impl FnOnce(Outcome)) {
-        let mut place = match observe(|| self.take()) {
-            (_, Some(Ok(place))) => place,
+        let (mut place, own) = match observe(|| self.take()) {
+            (_, Some(Ok(taken))) => taken,
             (_, Some(Err(error))) => return tell(Outcome::Failed(format!("no place to run: {error}"))),
             (panicked, None) => return tell(panicked),
         };
@@ -151,26 +166,34 @@ impl Place {
             (Outcome::Done(_), Some(Err(error))) => Outcome::Failed(error),
             (outcome, _) => outcome,
         });
-        if whole {
-            self.give_back(place);
-        } else {
-            swallow(|| drop(place));
+        let (kept, dropped) = if own && whole { (Some(place), None) } else { (None, Some(place)) };
+        if own {
+            self.give_back(kept);
         }
+        swallow(|| drop(dropped));
         swallow(|| drop(work));
     }
 
-    fn take(&self) -> io::Result<Box<dyn Drive>> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.returned.wait_timeout_while(free, PATIENCE, |free| free.is_none());
-        let place = waited.unwrap_or_else(PoisonError::into_inner).0.take();
-        place.map_or_else(|| self.runtime.private(), Ok)
+    /// The owner's own place, or, if it cannot be had, another for this once.
+    fn take(&self) -> io::Result<(Box<dyn Drive>, bool)> {
+        let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.returned.wait_timeout_while(inside, PATIENCE, Inside::is_busy);
+        let mut inside = waited.unwrap_or_else(PoisonError::into_inner).0;
+        match std::mem::replace(&mut *inside, Inside::Busy) {
+            Inside::Free(place) => Ok((place, true)),
+            other => {
+                *inside = other;
+                drop(inside);
+                Ok((self.runtime.private()?, false))
+            }
+        }
     }
 
-    /// The last one given back stays; it is the one that was asked for first, if two were.
-    fn give_back(&self, place: Box<dyn Drive>) {
-        let second = self.free.lock().unwrap_or_else(PoisonError::into_inner).replace(place);
-        self.returned.notify_one();
-        swallow(|| drop(second));
+    /// `None`: it is broken, and was dropped.
+    fn give_back(&self, place: Option<Box<dyn Drive>>) {
+        *self.inside.lock().unwrap_or_else(PoisonError::into_inner) =
+            place.map_or(Inside::Broken, Inside::Free);
+        self.returned.notify_all();
     }
 }
 
@@ -189,5 +212,89 @@ impl Future for Racing<'_> {
             return Poll::Ready(());
         }
         Pin::new(&mut self.cancel).poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, sync::mpsc::channel};
+
+    use super::*;
+    use crate::{AbortHandle, Accept};
+
+    /// Places that poll once, and are numbered.
+    #[derive(Default)]
+    struct Numbered(AtomicUsize);
+
+    struct Once(Arc<Mutex<Vec<usize>>>, usize);
+
+    impl Drive for Once {
+        fn drive(&mut self, future: Pin<&mut (dyn Future<Output = ()> + Send + '_)>) {
+            self.0.lock().unwrap().push(self.1);
+            let _ = future.poll(&mut Context::from_waker(std::task::Waker::noop()));
+        }
+    }
+
+    struct Recording(Numbered, Arc<Mutex<Vec<usize>>>);
+
+    impl Runtime for Recording {
+        fn now(&self) -> Instant {
+            Instant::now()
+        }
+
+        fn sleep_until(&self, _: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn spawn(&self, _: BoxFuture<'static, ()>) -> AbortHandle {
+            AbortHandle::new(|| {})
+        }
+
+        fn private(&self) -> io::Result<Box<dyn Drive>> {
+            Ok(Box::new(Once(self.1.clone(), self.0.0.fetch_add(1, Ordering::Relaxed))))
+        }
+
+        fn adopt(&self, _: TcpListener) -> io::Result<Box<dyn Accept>> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    fn place() -> (Arc<Place>, Arc<Mutex<Vec<usize>>>) {
+        let used = Arc::default();
+        let runtime: Arc<dyn Runtime> = Arc::new(Recording(Numbered::default(), Arc::clone(&used)));
+        (Place::new(&runtime).unwrap(), used)
+    }
+
+    #[test]
+    fn an_owners_place_survives_an_errand_that_had_to_do_without_it() {
+        let (place, used) = place();
+        let (let_go, held) = channel::<()>();
+        let (begun, has_begun) = channel();
+        thread::scope(|scope| {
+            let blocking = async move {
+                begun.send(()).unwrap();
+                let _ = held.recv();
+                Ok(())
+            };
+            let owner = &place;
+            scope.spawn(move || owner.drive(Box::pin(blocking), Shared::default(), |_| {}));
+            has_begun.recv().unwrap();
+            place.drive(Box::pin(async { Ok(()) }), Shared::default(), |_| {});
+            drop(let_go);
+        });
+        place.drive(Box::pin(async { Ok(()) }), Shared::default(), |_| {});
+        assert_eq!(*used.lock().unwrap(), [0, 1, 0]);
+    }
+
+    #[test]
+    fn a_place_that_a_panic_broke_is_not_waited_for() {
+        let (place, used) = place();
+        place.drive(Box::pin(async { panic!("on purpose") }), Shared::default(), |_| {});
+        let (told, outcome) = channel();
+        let began = Instant::now();
+        place.drive(Box::pin(async { Ok(()) }), Shared::default(), |outcome| told.send(outcome).unwrap());
+        assert!(matches!(outcome.recv().unwrap(), Outcome::Done(_)));
+        assert!(began.elapsed() < PATIENCE);
+        assert_eq!(*used.lock().unwrap(), [0, 1]);
     }
 }

@@ -226,7 +226,7 @@ impl Machine {
         if self.state == State::Draining {
             let tail = self.reserves.resolve(timeline.kill.saturating_duration_since(now));
             let kill = timeline.kill.min(now + tail.length());
-            self.timeline = Some(Timeline { begun: timeline.begun, ..Timeline::new(now, kill, tail) });
+            self.timeline = Some(timeline.tightened(Timeline::new(now, kill, tail)));
             self.actions.push_back(Action::Tighten);
             self.go_on(now, Cause::Hurried);
         }
@@ -305,7 +305,7 @@ impl Machine {
         let Some(timeline) = self.timeline else { return };
         if kill < timeline.kill {
             let tail = self.reserves.resolve(kill.saturating_duration_since(now));
-            self.timeline = Some(Timeline::new(timeline.begun, kill, tail));
+            self.timeline = Some(timeline.tightened(Timeline::new(timeline.begun, kill, tail)));
             self.actions.push_back(Action::Tighten);
             self.handle_timeout(now);
         }

@@ -143,6 +143,20 @@ impl Timeline {
         let claim = before(answer, tail.hand_over);
         Timeline { begun, claim, answer, release, exit, kill, tail }
     }
+
+    /// The nearer of the two, moment by moment: for a nearer end the reserves are smaller too, and would let the claim
+    /// come later.
+    pub(crate) fn tightened(&self, by: Timeline) -> Self {
+        Timeline {
+            begun: self.begun,
+            claim: self.claim.min(by.claim),
+            answer: self.answer.min(by.answer),
+            release: self.release.min(by.release),
+            exit: self.exit.min(by.exit),
+            kill: self.kill.min(by.kill),
+            tail: by.tail,
+        }
+    }
 }
 
 /// The components in their order.

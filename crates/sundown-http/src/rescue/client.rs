@@ -183,9 +183,13 @@ fn is_early(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-/// Reads on and forgets, until the end or an error.
+/// Reads on and forgets, until the end or an error; or enough for one round.
 fn discard(fd: BorrowedFd<'_>) -> io::Result<()> {
     let mut chunk = [0; 16 * 1024];
-    while rustix::net::recv(fd, &mut chunk, RecvFlags::DONTWAIT)?.0 > 0 {}
-    Ok(())
+    for _ in 0..16 {
+        if rustix::net::recv(fd, &mut chunk, RecvFlags::DONTWAIT)?.0 == 0 {
+            return Ok(());
+        }
+    }
+    Err(io::ErrorKind::WouldBlock.into())
 }

@@ -27,7 +27,7 @@ impl Shared {
         /// How long to wait for somebody to give a descriptor back.
         const PAUSE: Duration = Duration::from_millis(100);
         loop {
-            let accepted = self.or_over(poll_fn(|cx| listener.poll_accept(cx))).await;
+            let accepted = self.or_over(poll_fn(|cx| self.poll_accept(listener, cx))).await;
             match accepted {
                 None => return Ok(None),
                 Some(Ok(accepted)) => return Ok(Some(accepted)),
@@ -44,6 +44,16 @@ impl Shared {
                 },
             }
         }
+    }
+
+    /// One look into the queue. Whoever comes out is in no list until it is registered.
+    fn poll_accept(&self, listener: &mut dyn Accept, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        self.set_accepting(true);
+        let accepted = listener.poll_accept(cx);
+        if !matches!(accepted, Poll::Ready(Ok(_))) {
+            self.set_accepting(false);
+        }
+        accepted
     }
 
     /// The future's output, or `None` once nothing more is to be accepted.

@@ -74,6 +74,8 @@ impl Drainable for Server {
             left.iter().filter(|conn| conn.word.phase() == word::Phase::Responding).count() as u64;
         for conn in &left {
             conn.prepare_cut();
+            // Nobody else would let go of it.
+            self.shared.unregister_if_closed(conn);
         }
         if let Some(receipt) = self.shared.receipt.get() {
             // What the runtime cuts by itself from here on is among the responding.

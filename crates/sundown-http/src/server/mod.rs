@@ -182,6 +182,7 @@ impl Server {
         let config = Arc::new(self.shared.config().clone());
         while let Some((transport, peer)) = self.shared.next(&mut *listener, &runtime).await? {
             let io = driver::register(&self.shared, transport);
+            self.shared.set_accepting(false);
             let connection = driver::drive(self.shared.clone(), config.clone(), service.clone(), io, peer);
             runtime.spawn(Box::pin(connection));
         }

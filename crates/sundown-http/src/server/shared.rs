@@ -38,6 +38,7 @@ pub(crate) struct Shared {
     pub(super) accepting: AtomicWaker,
     bell: (UnixStream, UnixStream),
     deaf: AtomicBool,
+    between: AtomicBool,
     pub(super) answered: AtomicU64,
     pub(super) cut: AtomicU64,
 }
@@ -67,6 +68,7 @@ impl Shared {
             accepting: AtomicWaker::new(),
             bell,
             deaf: AtomicBool::new(false),
+            between: AtomicBool::new(false),
             answered: AtomicU64::new(0),
             cut: AtomicU64::new(0),
         })
@@ -164,6 +166,19 @@ impl Shared {
         }
     }
 
+    /// A connection may be between the accept queue and the registry.
+    pub(super) fn set_accepting(&self, accepting: bool) {
+        // SeqCst: the rescue looks at this and then at the registry; the acceptor at the queue and then writes both.
+        self.between.store(accepting, Ordering::SeqCst);
+        if !accepting {
+            self.ring();
+        }
+    }
+
+    pub(crate) fn is_accepting(&self) -> bool {
+        self.between.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn is_listening(&self) -> bool {
         !self.deaf.load(Ordering::Relaxed)
     }
@@ -181,7 +196,7 @@ impl Shared {
             for conn in self.conns() {
                 self.wake(&conn);
             }
-            self.accepting.wake();
+            let _ = catch_unwind(AssertUnwindSafe(|| self.accepting.wake()));
         }
     }
 

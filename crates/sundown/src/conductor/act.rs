@@ -60,16 +60,16 @@ impl Conductor {
     fn tighten(&mut self) {
         let timeline = self.timeline();
         if let (Some(claim), Some(exit)) = (self.hub.stages.work_ends.get(), self.hub.stages.ends.get()) {
-            claim.set(timeline.claim);
-            exit.set(timeline.exit);
+            claim.tighten(timeline.claim);
+            exit.tighten(timeline.exit);
         }
         for (at, part) in self.parts.iter().enumerate() {
             if let (Some(deadline), Some(latest)) = (&part.deadline, self.machine.latest_finish(at)) {
-                deadline.set(latest);
+                deadline.tighten(latest);
             }
         }
         if let (Some(deadline), Some(ends)) = (&self.step_ends, self.machine.ends()) {
-            deadline.set(ends);
+            deadline.tighten(ends);
         }
     }
 

@@ -199,6 +199,25 @@ fn a_nearer_deadline_tightens_and_a_later_one_does_not() {
 }
 
 #[test]
+fn a_nearer_end_never_moves_a_moment_away() {
+    for at in [0, 1_000, 3_000, 6_400] {
+        for grace in [0, 100, 2_000, 3_500, 8_000, 8_999] {
+            let mut rig = Rig::new(ms(10_000), &[("http", &[]), ("jobs", &["http"])]);
+            rig.begin();
+            let (before, first) = (*rig.machine.timeline().unwrap(), rig.machine.latest_finish(0));
+            rig.now = ms(at);
+            rig.machine.handle_begin(rig.at(), Some(ms(grace)));
+            let after = rig.machine.timeline().unwrap();
+            let moments = |t: &Timeline| [t.claim, t.answer, t.release, t.exit, t.kill];
+            for (before, after) in moments(&before).into_iter().zip(moments(after)) {
+                assert!(after <= before, "{grace} ms at {at} ms");
+            }
+            assert!(rig.machine.latest_finish(0) <= first);
+        }
+    }
+}
+
+#[test]
 fn a_deadline_that_has_nearly_passed_still_runs_every_step() {
     let mut rig = Rig::new(ms(10_000), &[("http", &[])]);
     rig.begin();

@@ -131,7 +131,7 @@ fn of_pipelined_requests_the_first_outstanding_one_is_answered() {
             rest.iter().for_each(|two| two.assert_success("handed-over", "two"));
         }
         let ending = service.end();
-        assert!(!ending.has("S three"), "{}", ending.text());
+        assert!(!ending.has("S three"), "{} {}", ending.text(), ending.complaints);
     }
 }
 
@@ -327,6 +327,32 @@ fn an_idle_connection_gets_an_end_and_no_bytes() {
 }
 
 #[test]
+fn part_of_a_head_that_came_with_a_request_gets_a_503_too() {
+    let (service, monitor) = start(&[]);
+    let mut client = service.connect();
+    client.send("GET /fast HTTP/1.1\r\nhost: test\r\nx-job-id: whole\r\n\r\nGET /fast HTT");
+    assert_eq!(client.reply("GET").status, 200);
+    service.terminate();
+    monitor.wait_for_draining();
+    client.only_reply("GET").assert_retry("not-started");
+    finish(service);
+}
+
+#[test]
+fn a_response_that_a_slow_reader_does_not_get_whole_is_a_loss() {
+    let (mut service, _monitor) = start(&[("GRACE", "1")]);
+    let mut client = Client::connect_narrow(service.address);
+    client.get("/large?bytes=60000000", "it");
+    service.wait_for_start("it");
+    client.wait_for_bytes(1000);
+    service.terminate();
+    let ending = service.end();
+    ending.assert_code(1);
+    assert_eq!(ending.report().note("http", "responses cut"), 1, "{} {}", ending.text(), ending.complaints);
+    drop(client);
+}
+
+#[test]
 fn part_of_a_head_gets_a_503_without_a_body() {
     let (mut service, monitor) = start(&[]);
     let (mut fresh, mut kept) = (service.connect(), service.connect_kept());
@@ -383,7 +409,7 @@ fn a_request_that_comes_after_the_claim_gets_503_and_no_handler() {
     waiting.only_reply("GET").assert_success("handed-over", "waiting");
     let ending = service.end();
     ending.assert_code(0);
-    assert!(!ending.has("S late"), "{}", ending.text());
+    assert!(!ending.has("S late"), "{} {}", ending.text(), ending.complaints);
 }
 
 #[test]

@@ -46,6 +46,15 @@ impl Shared {
         }
     }
 
+    /// Resolves when what was left has been dropped: until then connections need their runtime.
+    pub(super) async fn over(&self) {
+        poll_fn(|cx: &mut Context<'_>| {
+            self.accepting.register(cx.waker());
+            if self.phase() >= Phase::Forced { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
     /// One look into the queue. Whoever comes out is in no list until it is registered.
     fn poll_accept(&self, listener: &mut dyn Accept, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         self.set_accepting(true);

@@ -149,7 +149,7 @@ impl Server {
         self.shared.listener.local_addr()
     }
 
-    /// Serves until the shutdown has answered everyone. The peer's `SocketAddr` is in each request's extensions.
+    /// Serves until the shutdown has answered everyone and dropped the rest. The peer's `SocketAddr` is in each request's extensions.
     ///
     /// # Errors
     ///
@@ -186,6 +186,7 @@ impl Server {
             let connection = driver::drive(self.shared.clone(), config.clone(), service.clone(), io, peer);
             runtime.spawn(Box::pin(connection));
         }
+        self.shared.over().await;
         Ok(())
     }
 }

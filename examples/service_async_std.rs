@@ -4,6 +4,7 @@
 //! PORT=8080 SINK_URL=http://127.0.0.1:9000/ cargo run --example service_async_std
 //! ```
 
+#![forbid(unsafe_code)]
 #![allow(unreachable_pub)] // a program has no outside
 
 mod service;

@@ -6,6 +6,7 @@
 //!
 //! The executor is the service's own, run by `THREADS` threads, of which `main` is one.
 
+#![forbid(unsafe_code)]
 #![allow(unreachable_pub)] // a program has no outside
 
 mod service;

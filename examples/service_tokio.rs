@@ -6,6 +6,7 @@
 //!
 //! With `THREADS=1` the runtime is current-thread, else multi-thread.
 
+#![forbid(unsafe_code)]
 #![allow(unreachable_pub)] // a program has no outside
 
 mod service;

@@ -5,6 +5,8 @@
 //! waits for its lines, sends it signals, and looks at its [`Ending`]. Nothing here sleeps to wait for something: it
 //! waits for a line or for the end, with a bound. Many tests run a child per case, [side by side](side_by_side).
 
+#![forbid(unsafe_code)]
+
 pub mod http;
 
 mod child;

@@ -17,6 +17,8 @@
 //!
 //! See [`Server`], and `examples/service/` in the workspace.
 
+#![forbid(unsafe_code)]
+
 mod server;
 
 mod answer;

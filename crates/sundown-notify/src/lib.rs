@@ -56,6 +56,8 @@
 //!
 //! [CloudEvents]: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 
+#![forbid(unsafe_code)]
+
 mod webhook;
 
 mod event;

@@ -54,6 +54,8 @@
 //! Panics of components, notifiers and hooks are caught and reported, which needs unwinding: with `panic = "abort"`
 //! the first one ends the process.
 
+#![forbid(unsafe_code)]
+
 mod shutdown;
 
 mod component;

@@ -149,7 +149,8 @@ impl Server {
         self.shared.listener.local_addr()
     }
 
-    /// Serves until the shutdown has answered everyone and dropped the rest. The peer's `SocketAddr` is in each request's extensions.
+    /// Serves until the shutdown has answered everyone and dropped the rest. The peer's `SocketAddr` is in each
+    /// request's extensions.
     ///
     /// # Errors
     ///

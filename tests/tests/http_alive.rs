@@ -1,6 +1,6 @@
 //! The runtime is alive: each state that a connection can be in at the answer step has its right ending.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use sundown_tests::http::{Answer, Client, End, Framing, Monitor, Service, terminate_and_hurry};
 
@@ -323,6 +323,30 @@ fn an_idle_connection_gets_an_end_and_no_bytes() {
     service.terminate();
     fresh.end().assert_silent();
     kept.end().assert_silent();
+    finish(service);
+}
+
+/// The lame duck has a cap: when it ends, a request may be on its way on a connection that has just come.
+#[test]
+fn who_came_just_before_idle_connections_are_closed_is_still_answered() {
+    let (mut service, monitor) = start(&[("GRACE", "2")]);
+    let busy = service.begin("/wait", "busy");
+    let idle = service.connect_kept();
+    service.terminate();
+    monitor.wait_for_draining();
+    let mut late = Vec::new();
+    thread::scope(|scope| {
+        let closed = scope.spawn(|| idle.end().assert_silent());
+        while !closed.is_finished() {
+            late.push(service.connect());
+            thread::sleep(Duration::from_millis(5)); // a pace, not a wait: those that came last are looked at
+        }
+    });
+    for mut client in late.into_iter().rev().take(10) {
+        client.get("/fast", "late");
+        client.only_reply("GET").assert_retry("not-started");
+    }
+    busy.only_reply("GET").assert_success("handed-over", "busy");
     finish(service);
 }
 

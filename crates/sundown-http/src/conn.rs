@@ -77,8 +77,12 @@ impl Conn {
         self.expected.store(place.unwrap_or(NOT_EXPECTED), Ordering::Relaxed);
     }
 
+    pub(crate) fn is_expected(&self) -> bool {
+        self.expected.load(Ordering::Relaxed) != NOT_EXPECTED
+    }
+
     pub(crate) fn take_expected(&self) -> Option<usize> {
-        if self.expected.load(Ordering::Relaxed) == NOT_EXPECTED {
+        if !self.is_expected() {
             return None;
         }
         Some(self.expected.swap(NOT_EXPECTED, Ordering::Relaxed))

@@ -95,8 +95,9 @@ pub(crate) async fn drive<S, B>(
 }
 
 /// Whether nothing is lost if hyper is told to stop. It closes at once if it has parsed nothing, without a look into
-/// the kernel's buffer; and with part of a head it would wait for the rest, which is the rescue's to decide.
+/// the kernel's buffer; and with part of a head it would wait for the rest, which is the rescue's to decide. So is what
+/// becomes of a connection that came while draining and is still silent: a request is on its way.
 fn may_close(conn: &Conn) -> bool {
     let idle = conn.word.phase() == crate::word::Phase::Idle;
-    !idle || (conn.word.is_quiet() && !conn.has_bytes())
+    !idle || (conn.word.is_quiet() && !conn.has_bytes() && !conn.is_expected())
 }

@@ -8,9 +8,9 @@
 //! * An acknowledgement sent just before the answer may not have arrived in time to be believed ([`ROOM`]).
 //! * On a kept connection a request can cross a close that came first. That is no fault, unless it was sent
 //!   so early that the service had no reason to close yet ([`EARLY`]), or its work had begun.
-//! * A connection made in the last moment of the process may be one that only the kernel has seen ([`DOOR`]).
+//! * A connection made as the door was shut may be one that only the kernel has seen ([`DOOR`]).
 
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 use serde::Serialize;
 
@@ -24,7 +24,8 @@ const ROOM: Duration = Duration::from_millis(100);
 /// What was sent this soon after the signal was on its way when it came, and is owed an answer.
 const EARLY: Duration = Duration::from_millis(50);
 
-/// How near to the exit a connection is made that nobody could accept any more.
+/// How near to the closing of the door a connection is made that nobody could accept any more. (Clients knock every 50 ms
+/// or so, and the first refusal is what shows that it is shut.)
 const DOOR: Duration = Duration::from_millis(50);
 
 /// The verdict on one promise.
@@ -177,9 +178,16 @@ pub fn is_crossing(visit: &Visit, evidence: &Evidence) -> bool {
     visit.reused && late && matches!(visit.outcome, Outcome::Silent) && !was_read()
 }
 
-/// A new connection that came when the process was as good as gone.
+/// A new connection that came as the door was shut: between the last look into the accept queue and that there is a
+/// moment which no system call closes. It shuts when newcomers begin to be refused, or with the process.
 pub fn is_at_the_door(visit: &Visit, evidence: &Evidence) -> bool {
-    let late = visit.connected.is_some_and(|made| made > evidence.departure.at.minus(DOOR));
+    let refused = |visit: &&Visit| {
+        matches!(visit.outcome, Outcome::NoWayIn(ErrorKind::ConnectionRefused))
+            && visit.ended > evidence.signal
+    };
+    let refusals = evidence.visits.iter().filter(refused).map(|visit| visit.ended);
+    let shut = refusals.min().map_or(evidence.departure.at, |first| first.min(evidence.departure.at));
+    let late = visit.connected.is_some_and(|made| made > shut.minus(DOOR));
     !visit.reused && late && matches!(visit.outcome, Outcome::Silent | Outcome::Reset)
 }
 

@@ -250,6 +250,19 @@ fn only_a_connection_made_as_the_process_left_may_be_reset() {
 }
 
 #[test]
+fn a_connection_made_as_the_door_was_shut_may_be_reset() {
+    let knock = |made| {
+        let connected = Some(at(made));
+        let visit = Visit { connected, sent: connected, ..visit(Kind::Newcomer, "new", Outcome::Reset) };
+        let refusal = Outcome::NoWayIn(std::io::ErrorKind::ConnectionRefused);
+        let refused = Visit { ended: at(3100), ..self::visit(Kind::Newcomer, "refused", refusal) };
+        broken_by(|e| e.visits.extend([visit, refused]))
+    };
+    assert_eq!(knock(3090), NOTHING);
+    assert_eq!(knock(2900), [4]);
+}
+
+#[test]
 fn a_success_without_effect_or_acknowledgement_breaks_promise_five() {
     let done = answer(200, None, "done long\n", 3200);
     let completed = answer(200, Some(Fate::Completed), "", 3200);

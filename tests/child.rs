@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-use crate::Ending;
+use crate::{Ending, promised};
 
 /// How long anything is waited for: far more than any fixture takes, far less than for ever.
 const BOUND: Duration = Duration::from_secs(15);
@@ -126,6 +126,21 @@ impl Child {
     /// Whether it does not end by itself within this time.
     pub fn stays_for(&self, time: Duration) -> bool {
         self.gone.recv_timeout(time) == Err(RecvTimeoutError::Timeout)
+    }
+
+    /// Sends SIGTERM and waits for the end: within what this grace promises, and with events in each of these orders.
+    ///
+    /// # Panics
+    ///
+    /// When it comes too late, or out of order.
+    pub fn terminate(self, grace: Duration, orders: &[&[&str]]) -> Ending {
+        let signalled = self.signal(Signal::TERM);
+        let ending = self.end();
+        ending.assert_within(promised(grace), signalled);
+        for order in orders {
+            ending.assert_order(order);
+        }
+        ending
     }
 
     /// Waits until the process is gone.

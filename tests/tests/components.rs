@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use sundown_tests::{Child, Ending, promised, side_by_side};
+use sundown_tests::{Child, Ending, side_by_side};
 
 const UNRULY: &str = env!("CARGO_BIN_EXE_unruly");
 const GRACE: Duration = Duration::from_secs(4);
@@ -18,14 +18,7 @@ const GOOD: [&[&str]; 4] = [
 ];
 
 fn terminate(arguments: &str) -> Ending {
-    let child = Child::ready(UNRULY, arguments);
-    let signalled = child.signal(Signal::TERM);
-    let ending = child.end();
-    ending.assert_within(promised(GRACE), signalled);
-    for order in GOOD {
-        ending.assert_order(order);
-    }
-    ending
+    Child::ready(UNRULY, arguments).terminate(GRACE, &GOOD)
 }
 
 /// The component's name, the step of the report, what that says, the exit code.

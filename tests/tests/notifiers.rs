@@ -23,14 +23,7 @@ const JOBS: [&str; 2] = ["job-1", "job-2"];
 const NONE: [&str; 0] = [];
 
 fn terminate(arguments: &str) -> Ending {
-    let child = Child::ready(UNRULY, arguments);
-    let signalled = child.signal(Signal::TERM);
-    let ending = child.end();
-    ending.assert_within(promised(GRACE), signalled);
-    for order in GOOD {
-        ending.assert_order(order);
-    }
-    ending
+    Child::ready(UNRULY, arguments).terminate(GRACE, &GOOD)
 }
 
 /// How a misdeed shows in the report.

@@ -33,7 +33,7 @@ pub(crate) struct Conn {
     /// Its place among the connections that have shown nothing yet; `NOT_EXPECTED` if it is none of them.
     expected: AtomicUsize,
     /// Until when it may take to send its first byte, if it came after the announcement and has not.
-    newcomer: Mutex<Option<Instant>>,
+    newcomer: OnceLock<Instant>,
     /// Its place in the server's registry.
     slot: OnceLock<usize>,
     exchange: Mutex<Option<Arc<Exchange>>>,
@@ -51,7 +51,7 @@ impl Conn {
             close_delimited: AtomicBool::new(false),
             ends_open: AtomicBool::new(false),
             expected: AtomicUsize::new(NOT_EXPECTED),
-            newcomer: Mutex::default(),
+            newcomer: OnceLock::new(),
             slot: OnceLock::new(),
             exchange: Mutex::default(),
         }
@@ -90,12 +90,12 @@ impl Conn {
 
     /// It came late: a request is on its way.
     pub(crate) fn set_newcomer(&self, until: Instant) {
-        *self.newcomer.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        let _ = self.newcomer.set(until);
     }
 
     /// Until when to wait for its first byte.
     pub(crate) fn newcomer(&self) -> Option<Instant> {
-        *self.newcomer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.newcomer.get().copied()
     }
 
     pub(crate) fn set_slot(&self, slot: usize) {

@@ -222,10 +222,7 @@ mod tests {
     use super::*;
     use crate::{AbortHandle, Accept};
 
-    /// Places that poll once, and are numbered.
-    #[derive(Default)]
-    struct Numbered(AtomicUsize);
-
+    /// A place that polls once, and notes its number.
     struct Once(Arc<Mutex<Vec<usize>>>, usize);
 
     impl Drive for Once {
@@ -235,7 +232,8 @@ mod tests {
         }
     }
 
-    struct Recording(Numbered, Arc<Mutex<Vec<usize>>>);
+    /// Numbers the places it makes.
+    struct Recording(AtomicUsize, Arc<Mutex<Vec<usize>>>);
 
     impl Runtime for Recording {
         fn now(&self) -> Instant {
@@ -251,7 +249,7 @@ mod tests {
         }
 
         fn private(&self) -> io::Result<Box<dyn Drive>> {
-            Ok(Box::new(Once(self.1.clone(), self.0.0.fetch_add(1, Ordering::Relaxed))))
+            Ok(Box::new(Once(self.1.clone(), self.0.fetch_add(1, Ordering::Relaxed))))
         }
 
         fn adopt(&self, _: TcpListener) -> io::Result<Box<dyn Accept>> {
@@ -261,7 +259,7 @@ mod tests {
 
     fn place() -> (Arc<Place>, Arc<Mutex<Vec<usize>>>) {
         let used = Arc::default();
-        let runtime: Arc<dyn Runtime> = Arc::new(Recording(Numbered::default(), Arc::clone(&used)));
+        let runtime: Arc<dyn Runtime> = Arc::new(Recording(AtomicUsize::new(0), Arc::clone(&used)));
         (Place::new(&runtime).unwrap(), used)
     }
 

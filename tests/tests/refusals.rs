@@ -102,6 +102,15 @@ fn a_notifier_that_cannot_prepare_is_refused_by_name() {
 }
 
 #[test]
+fn two_that_are_to_take_over_are_refused() {
+    let error = refusal(|builder| builder.hand_over_to(Unprepared).hand_over_to(Unprepared));
+    assert_eq!(
+        error,
+        "2 notifiers were named to take over, there can be one (others can be told, or chained)"
+    );
+}
+
+#[test]
 fn a_grace_in_the_environment_that_is_no_number_is_refused_by_the_variables_name() {
     for (text, error) in [
         ("abc", "SUNDOWN_GRACE is \"abc\", which is not a number of seconds"),

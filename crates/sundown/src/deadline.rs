@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::host::DynHost;
+
 /// The moment by which the holder's part of the shutdown must be over.
 ///
 /// A live handle: a second signal or a nearer deadline may tighten it at any time, and every clone sees it at once.
@@ -28,12 +30,13 @@ pub struct Deadline {
     /// Nanoseconds after `base`.
     at: Arc<AtomicU64>,
     base: Instant,
+    host: DynHost,
 }
 
 impl Deadline {
     /// `base` is any moment that is not after `at`.
-    pub(crate) fn new(base: Instant, at: Instant) -> Self {
-        Deadline { at: Arc::new(AtomicU64::new(nanos(base, at))), base }
+    pub(crate) fn new(host: &DynHost, base: Instant, at: Instant) -> Self {
+        Deadline { at: Arc::new(AtomicU64::new(nanos(base, at))), base, host: host.clone() }
     }
 
     /// Moves it nearer, if this is.
@@ -49,7 +52,7 @@ impl Deadline {
 
     /// The time left, zero once it has passed.
     pub fn remaining(&self) -> Duration {
-        self.at().saturating_duration_since(Instant::now())
+        self.at().saturating_duration_since(self.host.now())
     }
 
     /// Whether it has passed.

@@ -11,17 +11,17 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
     task::{Context, Poll},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::{
     BoxFuture, Drive, Runtime,
+    host::{DynHost, Host, Inbox},
     latch::{Shared, Waiting, swallow},
     report::Outcome,
 };
@@ -29,6 +29,7 @@ use crate::{
 type Errand = Box<dyn FnOnce() + Send>;
 
 pub(crate) struct Errands {
+    host: DynHost,
     spare: mpsc::Sender<Errand>,
     waking: mpsc::Sender<Errand>,
     /// How many errands had to share the spare thread.
@@ -37,17 +38,18 @@ pub(crate) struct Errands {
 
 impl Errands {
     /// Starts the two standing threads.
-    pub(crate) fn start() -> io::Result<Self> {
+    pub(crate) fn start(host: &DynHost) -> io::Result<Self> {
         Ok(Errands {
-            spare: standing("sundown-spare")?,
-            waking: standing("sundown-wake")?,
+            host: host.clone(),
+            spare: standing(host, "sundown-spare")?,
+            waking: standing(host, "sundown-wake")?,
             spared: AtomicUsize::new(0),
         })
     }
 
     /// Runs an errand on a thread of its own, or, if none can be had, on the spare one. Never runs or drops it here.
     pub(crate) fn run(&self, name: &str, errand: impl FnOnce() + Send + 'static) {
-        if !try_thread(name, Box::new(errand), &self.spare) {
+        if !self.try_thread(name, Box::new(errand), &self.spare) {
             // Relaxed: a count for the report.
             self.spared.fetch_add(1, Ordering::Relaxed);
         }
@@ -56,49 +58,56 @@ impl Errands {
     /// Wakes who waits for a latch that has been set.
     pub(crate) fn wake(&self, latch: &Shared) {
         let latch = latch.clone();
-        try_thread("wake", Box::new(move || latch.wake()), &self.waking);
+        self.try_thread("wake", Box::new(move || latch.wake()), &self.waking);
     }
 
     pub(crate) fn spared(&self) -> usize {
         self.spared.load(Ordering::Relaxed)
     }
+
+    /// Returns whether the errand has a thread of its own; otherwise it is in the queue of the standing one.
+    fn try_thread(&self, name: &str, errand: Errand, standing: &mpsc::Sender<Errand>) -> bool {
+        // In a slot that both sides hold: a thread that cannot be started drops its closure, and the errand's
+        // destructors are foreign code.
+        let slot = Arc::new(Mutex::new(Some(errand)));
+        let take = |slot: &Mutex<Option<Errand>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let theirs = slot.clone();
+        let body = Box::new(move || {
+            if let Some(errand) = take(&theirs) {
+                errand();
+            }
+        });
+        // A thread's name has no zero byte; a component's may.
+        let name = format!("sundown-{}", name.replace('\0', "?"));
+        if self.host.spawn(name, body).is_ok() {
+            return true;
+        }
+        if let Some(errand) = take(&slot) {
+            // The standing thread ends only with its sender, which is ours.
+            let _ = standing.send(errand);
+        }
+        false
+    }
 }
 
-fn standing(name: &str) -> io::Result<mpsc::Sender<Errand>> {
+fn standing(host: &DynHost, name: &str) -> io::Result<mpsc::Sender<Errand>> {
     let (sender, queue) = mpsc::channel::<Errand>();
-    thread::Builder::new().name(name.into()).spawn(move || queue.into_iter().for_each(swallow))?;
+    let theirs = host.clone();
+    let body = move || {
+        let mut queue = Inbox::new(queue);
+        while let Some(errand) = queue.next(&*theirs, None) {
+            swallow(errand);
+        }
+    };
+    host.spawn(name.into(), Box::new(body))?;
     Ok(sender)
 }
 
-/// Returns whether the errand has a thread of its own; otherwise it is in the queue of the standing one.
-fn try_thread(name: &str, errand: Errand, standing: &mpsc::Sender<Errand>) -> bool {
-    // In a slot that both sides hold: a thread that cannot be started drops its closure, and the errand's destructors
-    // are foreign code.
-    let slot = Arc::new(Mutex::new(Some(errand)));
-    let take = |slot: &Mutex<Option<Errand>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let theirs = slot.clone();
-    // A thread's name has no zero byte; a component's may.
-    let name = format!("sundown-{}", name.replace('\0', "?"));
-    let started = thread::Builder::new().name(name).spawn(move || {
-        if let Some(errand) = take(&theirs) {
-            errand();
-        }
-    });
-    if started.is_ok() {
-        return true;
-    }
-    if let Some(errand) = take(&slot) {
-        // The standing thread ends only with its sender, which is ours.
-        let _ = standing.send(errand);
-    }
-    false
-}
-
 /// Runs foreign code and says how it ended.
-pub(crate) fn observe<R>(work: impl FnOnce() -> R) -> (Outcome, Option<R>) {
-    let began = Instant::now();
+pub(crate) fn observe<R>(host: &dyn Host, work: impl FnOnce() -> R) -> (Outcome, Option<R>) {
+    let began = host.now();
     match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(value) => (Outcome::Done(began.elapsed()), Some(value)),
+        Ok(value) => (Outcome::Done(host.now().saturating_duration_since(began)), Some(value)),
         Err(panic) => {
             let message = message_of(&*panic);
             swallow(|| drop(panic));
@@ -117,24 +126,18 @@ pub(crate) type Work = BoxFuture<'static, Result<(), String>>;
 
 /// A private place that its owner's errands use one after another.
 pub(crate) struct Place {
+    host: DynHost,
     runtime: Arc<dyn Runtime>,
     inside: Mutex<Inside>,
-    returned: Condvar,
 }
 
 /// Where the owner's own place is.
 enum Inside {
     Free(Box<dyn Drive>),
-    /// An errand has it.
-    Busy,
+    /// An errand has it, and sets this when it does no longer.
+    Busy(Shared),
     /// A panic has broken it.
     Broken,
-}
-
-impl Inside {
-    fn is_busy(&mut self) -> bool {
-        matches!(self, Inside::Busy)
-    }
 }
 
 /// How long an errand waits for the one before it, which has been told to stop.
@@ -142,21 +145,21 @@ const PATIENCE: Duration = Duration::from_millis(50);
 
 impl Place {
     /// Made when the owner joins: later there may be no resources for it.
-    pub(crate) fn new(runtime: &Arc<dyn Runtime>) -> io::Result<Arc<Self>> {
+    pub(crate) fn new(host: &DynHost, runtime: &Arc<dyn Runtime>) -> io::Result<Arc<Self>> {
         let inside = Mutex::new(Inside::Free(runtime.private()?));
-        Ok(Arc::new(Place { runtime: runtime.clone(), inside, returned: Condvar::new() }))
+        Ok(Arc::new(Place { host: host.clone(), runtime: runtime.clone(), inside }))
     }
 
     /// Drives a future until it ends or the latch opens; says how it ended *before* anything is dropped, since
     /// destructors may hang. If the errand before this one does not give the place back, another is made.
     pub(crate) fn drive(&self, mut work: Work, cancel: Shared, tell: impl FnOnce(Outcome)) {
-        let (mut place, own) = match observe(|| self.take()) {
+        let (mut place, own) = match observe(&*self.host, || self.take()) {
             (_, Some(Ok(taken))) => taken,
             (_, Some(Err(error))) => return tell(Outcome::Failed(format!("no place to run: {error}"))),
             (panicked, None) => return tell(panicked),
         };
         let mut result = None;
-        let (outcome, _) = observe(|| {
+        let (outcome, _) = observe(&*self.host, || {
             let racing = Racing { work: work.as_mut(), cancel: Waiting::new(cancel), result: &mut result };
             place.drive(pin!(racing));
         });
@@ -176,24 +179,36 @@ impl Place {
 
     /// The owner's own place, or, if it cannot be had, another for this once.
     fn take(&self) -> io::Result<(Box<dyn Drive>, bool)> {
-        let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.returned.wait_timeout_while(inside, PATIENCE, Inside::is_busy);
-        let mut inside = waited.unwrap_or_else(PoisonError::into_inner).0;
-        match std::mem::replace(&mut *inside, Inside::Busy) {
-            Inside::Free(place) => Ok((place, true)),
-            other => {
-                *inside = other;
-                drop(inside);
-                Ok((self.runtime.private()?, false))
+        let until = self.host.now() + PATIENCE;
+        loop {
+            let mut inside = self.inside();
+            let returned = match std::mem::replace(&mut *inside, Inside::Broken) {
+                Inside::Free(place) => {
+                    *inside = Inside::Busy(Shared::default());
+                    return Ok((place, true));
+                }
+                Inside::Busy(returned) => returned,
+                Inside::Broken => break,
+            };
+            *inside = Inside::Busy(returned.clone());
+            drop(inside);
+            if !self.host.wait(&mut &*returned, Some(until)) {
+                break;
             }
         }
+        Ok((self.runtime.private()?, false))
     }
 
     /// `None`: it is broken, and was dropped.
     fn give_back(&self, place: Option<Box<dyn Drive>>) {
-        *self.inside.lock().unwrap_or_else(PoisonError::into_inner) =
-            place.map_or(Inside::Broken, Inside::Free);
-        self.returned.notify_all();
+        let before = std::mem::replace(&mut *self.inside(), place.map_or(Inside::Broken, Inside::Free));
+        if let Inside::Busy(returned) = before {
+            returned.set();
+        }
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -217,10 +232,10 @@ impl Future for Racing<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, sync::mpsc::channel};
+    use std::{net::TcpListener, sync::mpsc::channel, thread, time::Instant};
 
     use super::*;
-    use crate::{AbortHandle, Accept};
+    use crate::{AbortHandle, Accept, host::System};
 
     /// A place that polls once, and notes its number.
     struct Once(Arc<Mutex<Vec<usize>>>, usize);
@@ -260,7 +275,7 @@ mod tests {
     fn place() -> (Arc<Place>, Arc<Mutex<Vec<usize>>>) {
         let used = Arc::default();
         let runtime: Arc<dyn Runtime> = Arc::new(Recording(AtomicUsize::new(0), Arc::clone(&used)));
-        (Place::new(&runtime).unwrap(), used)
+        (Place::new(&System::shared(), &runtime).unwrap(), used)
     }
 
     #[test]

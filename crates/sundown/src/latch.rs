@@ -26,6 +26,8 @@ use std::{
 
 use slab::Slab;
 
+use crate::host::Awaited;
+
 /// A one-shot flag with waiters, tasks and threads alike.
 #[derive(Debug, Default)]
 pub(crate) struct Latch {
@@ -66,7 +68,7 @@ impl Latch {
     }
 
     /// Blocks the calling thread until the flag is set or the time has come. Returns whether it is set.
-    pub(crate) fn wait_until(&self, at: Option<Instant>) -> bool {
+    fn wait_until(&self, at: Option<Instant>) -> bool {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         while !self.is_set() {
             waiting = match at {
@@ -152,6 +154,16 @@ impl<T: AsRef<Latch>> Drop for Waiting<T> {
 impl AsRef<Latch> for Latch {
     fn as_ref(&self) -> &Latch {
         self
+    }
+}
+
+impl Awaited for &Latch {
+    fn is_ready(&mut self) -> bool {
+        self.is_set()
+    }
+
+    fn block(&mut self, until: Option<Instant>) -> bool {
+        self.wait_until(until)
     }
 }
 

@@ -10,18 +10,18 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
 };
 
 use serde::Serialize;
 
 use crate::{
     Deadline,
+    host::DynHost,
     jobs::{Ended, Fate, IncompleteJob, JobId, Key, Unfinished},
 };
 
-#[derive(Default)]
 pub(crate) struct Ledger {
+    host: DynHost,
     /// What the claim found, in the order of the claim. The lock guards the lists, never a payload's code.
     books: Mutex<Books>,
 }
@@ -35,9 +35,13 @@ struct Books {
 }
 
 impl Ledger {
+    pub(crate) fn new(host: DynHost) -> Arc<Self> {
+        Arc::new(Ledger { host, books: Mutex::default() })
+    }
+
     /// Takes the job, unless it has committed, and lists it.
     fn push(&self, job: Unfinished, component: &Arc<str>) -> bool {
-        let job = IncompleteJob::new(job, component.clone(), Instant::now());
+        let job = IncompleteJob::new(job, component.clone(), self.host.now());
         let mut books = self.books();
         if books.closed {
             return false;

@@ -70,6 +70,9 @@ mod report;
 mod runtime;
 mod watch;
 
+#[doc(hidden)]
+pub mod host;
+
 mod conductor;
 mod errand;
 mod latch;

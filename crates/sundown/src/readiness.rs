@@ -1,13 +1,13 @@
 //! What a readiness probe asks.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::watch::Stages;
 
 /// Whether the service wants traffic: the answer to a readiness probe, red from the announcement on.
 ///
 /// Liveness is not its business: a draining service is alive to the end.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Readiness {
     stages: Arc<Stages>,
 }
@@ -25,5 +25,11 @@ impl Readiness {
     /// How long until the process is gone; `None` while ready.
     pub fn time_left(&self) -> Option<Duration> {
         if self.is_ready() { None } else { self.stages.ends.get().map(|ends| ends.remaining()) }
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readiness").field("ready", &self.is_ready()).finish_non_exhaustive()
     }
 }

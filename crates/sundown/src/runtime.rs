@@ -12,6 +12,8 @@ use std::{
     time::Instant,
 };
 
+use crate::host::{Host, System};
+
 /// A boxed future that can move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -47,6 +49,12 @@ pub trait Runtime: Send + Sync + 'static {
     ///
     /// When the reactor refuses it.
     fn adopt(&self, listener: std::net::TcpListener) -> io::Result<Box<dyn Accept>>;
+
+    /// The machine that a shutdown on this runtime stands on: the system, but for a simulation.
+    #[doc(hidden)]
+    fn host(&self) -> Arc<dyn Host> {
+        System::shared()
+    }
 }
 
 /// A private place: see [`Runtime::private`].

@@ -1,18 +1,20 @@
 //! How everybody learns that the service is shutting down: flags that are set once, with waiters.
 
 use std::{
+    fmt,
     future::{Future, IntoFuture},
     sync::{Arc, OnceLock},
 };
 
 use crate::{
     BoxFuture, Deadline, Reason,
+    host::DynHost,
     latch::{Shared, Waiting},
 };
 
 /// The shutdown as seen by those it concerns: set by the conductor, read by everybody.
-#[derive(Debug, Default)]
 pub(crate) struct Stages {
+    pub(crate) host: DynHost,
     pub(crate) draining: Shared,
     pub(crate) claimed: Shared,
     /// When the claim comes. Set before `draining`.
@@ -23,11 +25,24 @@ pub(crate) struct Stages {
     pub(crate) reason: OnceLock<Reason>,
 }
 
+impl Stages {
+    pub(crate) fn new(host: DynHost) -> Self {
+        Stages {
+            host,
+            draining: Shared::default(),
+            claimed: Shared::default(),
+            work_ends: OnceLock::new(),
+            ends: OnceLock::new(),
+            reason: OnceLock::new(),
+        }
+    }
+}
+
 /// Tells a task that the service is shutting down.
 ///
 /// Cheap to clone and to ask: [`is_draining`](Self::is_draining) is one load. A watch made late sees a shutdown that
 /// has begun before it. Awaiting the watch itself is [`draining`](Self::draining).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Watch {
     stages: Arc<Stages>,
 }
@@ -35,6 +50,10 @@ pub struct Watch {
 impl Watch {
     pub(crate) fn new(stages: Arc<Stages>) -> Self {
         Watch { stages }
+    }
+
+    pub(crate) fn host(&self) -> &DynHost {
+        &self.stages.host
     }
 
     /// Whether the shutdown has been announced.
@@ -67,6 +86,12 @@ impl Watch {
     /// Why the service is shutting down; `None` while it is not.
     pub fn reason(&self) -> Option<&Reason> {
         self.stages.reason.get().filter(|_| self.is_draining())
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("draining", &self.is_draining()).finish_non_exhaustive()
     }
 }
 

@@ -1,11 +1,6 @@
 //! What the conductor does when the machine has decided.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-use uuid::Uuid;
+use std::{sync::Arc, time::Duration};
 
 use super::{Call, Conductor, Event};
 use crate::{
@@ -40,9 +35,9 @@ impl Conductor {
         let timeline = self.timeline();
         self.step("announce");
         let stages = self.hub.stages.clone();
-        let claim = Deadline::new(timeline.begun, timeline.claim);
+        let claim = Deadline::new(&self.host, timeline.begun, timeline.claim);
         let _ = stages.work_ends.set(claim.clone());
-        let _ = stages.ends.set(Deadline::new(timeline.begun, timeline.exit));
+        let _ = stages.ends.set(Deadline::new(&self.host, timeline.begun, timeline.exit));
         stages.draining.set();
         self.errands.wake(&stages.draining);
         let notice =
@@ -76,15 +71,15 @@ impl Conductor {
     fn close(&mut self, at: usize) {
         let timeline = self.timeline();
         let latest = self.machine.latest_finish(at).unwrap_or(timeline.claim);
-        let deadline = Deadline::new(timeline.begun, latest);
+        let deadline = Deadline::new(&self.host, timeline.begun, latest);
         let part = &mut self.parts[at];
         part.deadline = Some(deadline.clone());
         self.record.components[at].drained = Outcome::Late;
         let (component, place) = (part.component.drainable.clone(), part.component.place.clone());
         let (closed, cancel) = (part.closed.clone(), self.hub.claimed.clone());
-        let tell = self.tell(Call::Drained(at));
+        let (tell, host) = (self.tell(Call::Drained(at)), self.host.clone());
         self.errands.run(&self.parts[at].component.name, move || {
-            let (outcome, _) = observe(|| component.close(&deadline));
+            let (outcome, _) = observe(&*host, || component.close(&deadline));
             closed.set();
             if outcome.is_failure() {
                 return tell(outcome);
@@ -112,20 +107,20 @@ impl Conductor {
             let (component, looked) = (part.component.drainable.clone(), part.looked.clone());
             let (closed, unclosed) = (part.closed.clone(), part.deadline.is_none());
             let claims = Claims::new(self.ledger.clone(), name.as_str().into());
-            let over = Deadline::new(self.timeline().begun, Instant::now());
+            let over = Deadline::new(&self.host, self.timeline().begun, self.host.now());
             self.record.components[at].claim = Outcome::Late;
-            let tell = self.tell(Call::Claim(at));
+            let (tell, host) = (self.tell(Call::Claim(at)), self.host.clone());
             self.errands.run(&name, move || {
                 // Its turn never came: it is closed now, and claimed whatever comes of that.
-                let (before, _) = observe(|| {
+                let (before, _) = observe(&*host, || {
                     if unclosed {
                         component.close(&over)
                     }
                 });
-                let until = Some(Instant::now() + PATIENCE);
-                let _ = unclosed || closed.wait_until(until);
-                let _ = !looks || looked.wait_until(until);
-                let (outcome, _) = observe(|| component.claim(&claims));
+                let until = Some(host.now() + PATIENCE);
+                let _ = unclosed || host.wait(&mut &*closed, until);
+                let _ = !looks || host.wait(&mut &*looked, until);
+                let (outcome, _) = observe(&*host, || component.claim(&claims));
                 tell(if before.is_failure() { before } else { outcome });
             });
         }
@@ -136,10 +131,10 @@ impl Conductor {
         self.record.components[at].in_flight = Outcome::Late;
         self.record.components[at].stragglers = Some(crate::InFlight::unknown());
         let part = &self.parts[at];
-        let (component, looked, mailbox) =
-            (part.component.drainable.clone(), part.looked.clone(), self.mailbox.clone());
+        let (component, looked) = (part.component.drainable.clone(), part.looked.clone());
+        let (mailbox, host) = (self.mailbox.clone(), self.host.clone());
         self.errands.run(&part.component.name, move || {
-            let (outcome, in_flight) = observe(|| component.in_flight());
+            let (outcome, in_flight) = observe(&*host, || component.in_flight());
             looked.set();
             let _ = mailbox.send(Event::InFlight(at, outcome, in_flight));
         });
@@ -159,13 +154,13 @@ impl Conductor {
             self.offer();
         }
         if self.offered.is_empty() || !taker {
-            self.machine.handle_answer(Instant::now(), State::HandingOver, 0);
+            self.machine.handle_answer(self.host.now(), State::HandingOver, 0);
         }
     }
 
     fn offer(&mut self) {
         let ends = self.step_deadline();
-        let ids = (Uuid::new_v4(), self.record.shutdown);
+        let ids = (self.host.id(), self.record.shutdown);
         for at in 0..self.desks.len() {
             let (notifier, takes_over) = (self.desks[at].notifier.clone(), self.desks[at].takes_over);
             let reason = self.record.reason.clone();
@@ -206,7 +201,8 @@ impl Conductor {
         for (at, part) in self.parts.iter().enumerate() {
             self.record.components[at].force = Outcome::Late;
             let (component, tell) = (part.component.drainable.clone(), self.tell(Call::Force(at)));
-            self.errands.run(&part.component.name, move || tell(observe(|| component.force()).0));
+            let host = self.host.clone();
+            self.errands.run(&part.component.name, move || tell(observe(&*host, || component.force()).0));
         }
     }
 
@@ -239,13 +235,13 @@ impl Conductor {
                 .push(format!("{n} calls had to share one thread: no other could be started")),
         }
         let jobs = self.ledger.close();
-        let report = self.record.report(&self.timeline(), jobs, self.notes());
+        let report = self.record.report(self.host.now(), &self.timeline(), jobs, self.notes());
         let _ = self.hub.report.set(report);
         self.hub.finished.set();
         self.errands.wake(&self.hub.finished);
         if !self.owns_process {
             // Nothing to guard: the owner goes on living.
-            self.machine.handle_left(Instant::now());
+            self.machine.handle_left(self.host.now());
         }
     }
 
@@ -255,16 +251,15 @@ impl Conductor {
                 Some(signal) => 128 + i32::from(signal.number()),
                 None => self.hub.report.get().map_or(1, |report| i32::from(report.exit_status())),
             };
-            // `_exit`: no destructors and no exit hooks, which may hang.
-            signal_hook::low_level::exit(status);
+            self.host.exit(status);
         }
     }
 
     /// Has what users made dropped where foreign code may run. With `broken`, waiters first learn that it is over.
     pub(crate) fn dispose(self, broken: bool) {
-        let Conductor { errands, record, hub, parts, desks, hooks, ledger, offered, .. } = self;
+        let Conductor { host, errands, record, hub, parts, desks, hooks, ledger, offered, .. } = self;
         if broken {
-            let _ = hub.report.set(record.broken());
+            let _ = hub.report.set(record.broken(host.now()));
             hub.finished.set();
             errands.wake(&hub.finished);
         }
@@ -310,12 +305,13 @@ impl Conductor {
     /// The end of the present step, live.
     fn step_deadline(&mut self) -> Deadline {
         let timeline = self.timeline();
-        let deadline = Deadline::new(timeline.begun, self.machine.ends().unwrap_or(timeline.exit));
+        let deadline =
+            Deadline::new(&self.host, timeline.begun, self.machine.ends().unwrap_or(timeline.exit));
         self.step_ends.insert(deadline).clone()
     }
 
     fn step(&mut self, step: &'static str) {
-        self.record.step(step, &self.timeline());
+        self.record.step(step, self.host.now(), &self.timeline());
         self.step_ends = None;
     }
 
@@ -325,7 +321,8 @@ impl Conductor {
 
     /// The report before the hooks are called and the notifiers told: what may still end well is no failure yet.
     fn report_so_far(&self) -> Report {
-        let mut report = self.record.report(&self.timeline(), self.ledger.summary(), self.notes());
+        let mut report =
+            self.record.report(self.host.now(), &self.timeline(), self.ledger.summary(), self.notes());
         for (notifier, desk) in report.notifiers.iter_mut().zip(&self.desks) {
             if !desk.takes_over && notifier.incomplete == Outcome::Late {
                 notifier.incomplete = Outcome::Pending;

@@ -8,10 +8,7 @@ mod act;
 mod record;
 
 use std::{
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError, Sender},
-    },
+    sync::{Arc, mpsc::Sender},
     time::{Duration, Instant},
 };
 
@@ -20,6 +17,7 @@ use self::record::Record;
 use crate::{
     Deadline, Grace, InFlight, Reason, Signal,
     errand::{Errands, Place},
+    host::{DynHost, Inbox},
     jobs::IncompleteJob,
     latch::Shared,
     ledger::{Ledger, Notes},
@@ -60,10 +58,11 @@ pub(crate) struct Desk {
 }
 
 pub(crate) struct Conductor {
+    host: DynHost,
     machine: Machine,
     hub: Arc<Hub>,
     errands: Errands,
-    events: Receiver<Event>,
+    events: Inbox<Event>,
     mailbox: Sender<Event>,
     parts: Vec<Part>,
     desks: Vec<Desk>,
@@ -94,7 +93,7 @@ pub(crate) struct Setup {
     pub(crate) machine: Machine,
     pub(crate) hub: Arc<Hub>,
     pub(crate) errands: Errands,
-    pub(crate) events: Receiver<Event>,
+    pub(crate) events: Inbox<Event>,
     pub(crate) mailbox: Sender<Event>,
     pub(crate) desks: Vec<Desk>,
     pub(crate) hooks: Vec<Hook>,
@@ -105,7 +104,8 @@ pub(crate) struct Setup {
 impl Conductor {
     pub(crate) fn new(setup: Setup) -> Self {
         let Setup { machine, hub, errands, events, mailbox, desks, hooks, grace, owns_process } = setup;
-        let record = Record::new(grace, &desks, &hooks);
+        let host = hub.host.clone();
+        let record = Record::new(host.id(), grace, &desks, &hooks);
         Conductor {
             machine,
             hub,
@@ -115,7 +115,8 @@ impl Conductor {
             parts: Vec::new(),
             desks,
             hooks,
-            ledger: Arc::default(),
+            ledger: Ledger::new(host.clone()),
+            host,
             offered: Vec::new(),
             step_ends: None,
             record,
@@ -134,20 +135,18 @@ impl Conductor {
             }
             match self.next_event() {
                 Some(event) => self.hear(event),
-                None => self.machine.handle_timeout(Instant::now()),
+                None => self.machine.handle_timeout(self.host.now()),
             }
         }
     }
 
     /// The next event, or `None` when the machine's time has come: however many events wait, the time goes first.
-    fn next_event(&self) -> Option<Event> {
-        let Some(at) = self.machine.poll_timeout() else { return self.events.recv().ok() };
-        let left = at.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-        match self.events.recv_timeout(left) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => unreachable!("the conductor holds a sender itself"),
+    fn next_event(&mut self) -> Option<Event> {
+        let until = self.machine.poll_timeout();
+        if until.is_some_and(|at| at <= self.host.now()) {
+            return None;
         }
+        self.events.next(&*self.host, until)
     }
 
     fn hear(&mut self, event: Event) {
@@ -181,14 +180,14 @@ impl Conductor {
             && self.machine.is_at(State::Claiming)
             && let Some(timeline) = self.machine.timeline()
         {
-            self.record.step("hurried", timeline);
+            self.record.step("hurried", self.host.now(), timeline);
         }
     }
 
     /// An answer in time is noted, and may be what the machine waits for. One that comes when its step is over is late,
     /// as the record says already.
     fn hear_outcome(&mut self, call: Call, outcome: Outcome) {
-        let now = Instant::now();
+        let now = self.host.now();
         let step = match call {
             Call::Drained(_) => State::Draining,
             Call::Claim(_) => State::Claiming,
@@ -246,7 +245,7 @@ impl Conductor {
     fn hear_claimed(&mut self, at: usize) {
         let report = &self.record.components[at];
         if report.claim != Outcome::Late && report.in_flight != Outcome::Late {
-            self.machine.handle_answer(Instant::now(), State::Claiming, at);
+            self.machine.handle_answer(self.host.now(), State::Claiming, at);
         }
     }
 
@@ -256,7 +255,7 @@ impl Conductor {
         let report = &self.record.notifiers[at];
         let busy = !self.desks[at].takes_over && report.incomplete == Outcome::Late;
         if !busy && !matches!(report.finished, Outcome::NotCalled | Outcome::Late) {
-            self.machine.handle_answer(Instant::now(), State::Releasing, self.record.hooks.len() + at);
+            self.machine.handle_answer(self.host.now(), State::Releasing, self.record.hooks.len() + at);
         }
     }
 

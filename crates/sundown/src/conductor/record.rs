@@ -29,7 +29,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(grace: Grace, desks: &[Desk], hooks: &[Hook]) -> Self {
+    pub(super) fn new(shutdown: Uuid, grace: Grace, desks: &[Desk], hooks: &[Hook]) -> Self {
         let not_told = |desk: &Desk| NotifierReport {
             name: desk.name.clone(),
             draining: Outcome::NotCalled,
@@ -38,7 +38,7 @@ impl Record {
         };
         let not_run = |hook: &Hook| CallReport { name: hook.name.clone(), outcome: Outcome::NotCalled };
         Record {
-            shutdown: Uuid::new_v4(),
+            shutdown,
             reason: Reason::Dropped,
             components: Vec::new(),
             notifiers: desks.iter().map(not_told).collect(),
@@ -56,18 +56,18 @@ impl Record {
     }
 
     /// A step begins.
-    pub(super) fn step(&mut self, step: &'static str, timeline: &Timeline) {
+    pub(super) fn step(&mut self, step: &'static str, now: Instant, timeline: &Timeline) {
         let begun = *self.begun.get_or_insert(timeline.begun);
-        self.steps.push(StepReport { step, at: begun.elapsed() });
+        self.steps.push(StepReport { step, at: now.saturating_duration_since(begun) });
     }
 
     pub(super) fn report(
         &self,
+        now: Instant,
         timeline: &Timeline,
         mut jobs: JobsReport,
         notes: impl Iterator<Item = Arc<Notes>>,
     ) -> Report {
-        let now = Instant::now();
         let mut components = self.components.clone();
         for (report, notes) in components.iter_mut().zip(notes) {
             report.notes = notes.read();
@@ -93,9 +93,8 @@ impl Record {
     }
 
     /// The report of a conductor that a defect of this crate has ended.
-    pub(super) fn broken(mut self) -> Report {
+    pub(super) fn broken(mut self, now: Instant) -> Report {
         self.warnings.push("a defect of sundown ended this shutdown: its conductor panicked".into());
-        let now = Instant::now();
         Report {
             shutdown: self.shutdown,
             reason: self.reason,

@@ -28,16 +28,8 @@ pub(super) struct Entry<P> {
 }
 
 impl<P> Entry<P> {
-    pub(super) fn new(key: Key, id: JobId, payload: P, word: Word) -> Self {
-        Entry {
-            key,
-            id,
-            since: Instant::now(),
-            word,
-            taken: Latch::default(),
-            checkpoint: Mutex::default(),
-            payload,
-        }
+    pub(super) fn new(since: Instant, key: Key, id: JobId, payload: P, word: Word) -> Self {
+        Entry { key, id, since, word, taken: Latch::default(), checkpoint: Mutex::default(), payload }
     }
 }
 

@@ -50,7 +50,8 @@ pub struct Jobs<P> {
 }
 
 pub(super) struct Store<P> {
-    instance: Uuid,
+    /// Set by the first job.
+    instance: OnceLock<Uuid>,
     sequence: AtomicU64,
     gate: Gate,
     shards: [Mutex<Shard<P>>; SHARDS],
@@ -116,7 +117,7 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
     fn with_words(new_word: fn() -> Word) -> Self {
         Jobs {
             store: Arc::new(Store {
-                instance: Uuid::new_v4(),
+                instance: OnceLock::new(),
                 sequence: AtomicU64::new(0),
                 gate: Gate::new(),
                 shards: std::array::from_fn(|_| {
@@ -216,7 +217,7 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
 
     /// The running jobs by id; reservations are counted.
     pub fn in_flight(&self) -> InFlight {
-        let now = Instant::now();
+        let now = self.store.now();
         let entries: Vec<_> = self
             .store
             .shards
@@ -273,12 +274,15 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
 
 impl<P: Serialize + Send + Sync + 'static> Store<P> {
     pub(super) fn next_key(&self) -> Key {
+        let instance = self
+            .instance
+            .get_or_init(|| self.watch.get().map_or_else(Uuid::new_v4, |watch| watch.host().id()));
         // Relaxed: the number stands for itself.
-        Key { instance: self.instance, sequence: self.sequence.fetch_add(1, Ordering::Relaxed) }
+        Key { instance: *instance, sequence: self.sequence.fetch_add(1, Ordering::Relaxed) }
     }
 
     fn begin(self: &Arc<Self>, key: Key, id: JobId, payload: P, guard: Guard) -> Result<Job<P>, Draining> {
-        let entry = Arc::new(Entry::new(key, id, payload, (self.new_word)()));
+        let entry = Arc::new(Entry::new(self.now(), key, id, payload, (self.new_word)()));
         match self.insert(&entry) {
             Ok(slot) => Ok(Job::new(self.clone(), entry, slot, guard)),
             Err(_) => Err(Draining),
@@ -287,7 +291,7 @@ impl<P: Serialize + Send + Sync + 'static> Store<P> {
 
     /// Begins a job that was promised: if the claim was faster, as one that is taken from the start.
     pub(super) fn begin_promised(self: &Arc<Self>, id: JobId, payload: P, guard: Guard) -> Job<P> {
-        let entry = Arc::new(Entry::new(self.next_key(), id, payload, (self.new_word)()));
+        let entry = Arc::new(Entry::new(self.now(), self.next_key(), id, payload, (self.new_word)()));
         let slot = self.insert(&entry).unwrap_or_else(|claims| {
             if claims.push(entry.clone()) {
                 entry.taken.open();
@@ -321,6 +325,11 @@ impl<P: Serialize + Send + Sync + 'static> Store<P> {
 
     pub(super) fn enter(self: &Arc<Self>) -> Result<Guard, Draining> {
         self.gate.enter()
+    }
+
+    /// By the clock of the shutdown that the store has joined.
+    fn now(&self) -> Instant {
+        self.watch.get().map_or_else(Instant::now, |watch| watch.host().now())
     }
 
     /// Whether a job that is dropped now is incomplete instead of failed.

@@ -12,7 +12,7 @@ use std::{
 use serde::Serialize;
 
 use super::*;
-use crate::Jobs;
+use crate::{Jobs, host::System};
 
 /// How many jobs one round begins on each of two threads, which then commit them while a third claims.
 const PER_THREAD: u64 = 500;
@@ -24,7 +24,7 @@ struct Outcome {
 }
 
 fn race(jobs: &Jobs<u64>) -> Outcome {
-    let ledger = Arc::new(Ledger::default());
+    let ledger = Ledger::new(System::shared());
     let start = Barrier::new(3);
     let committed = thread::scope(|scope| {
         let worker = |offset: u64| {
@@ -108,7 +108,7 @@ fn however_a_job_ends_around_the_claim_it_is_accounted_for_once() {
     const JOBS: u64 = 300;
     for round in 0..400 {
         let jobs = Jobs::new();
-        let ledger = Arc::new(Ledger::default());
+        let ledger = Ledger::new(System::shared());
         let start = Barrier::new(3);
         thread::scope(|scope| {
             for _ in 0..2 {
@@ -147,7 +147,7 @@ fn however_a_job_ends_around_the_claim_it_is_accounted_for_once() {
 
 #[test]
 fn a_claim_that_comes_after_the_report_takes_nothing() {
-    let ledger = Arc::new(Ledger::default());
+    let ledger = Ledger::new(System::shared());
     let jobs = Jobs::new();
     let job = jobs.begin("late", ()).unwrap();
     assert_eq!(ledger.close().unacknowledged.len(), 0);
@@ -176,7 +176,7 @@ fn a_destructor_that_hangs_keeps_no_other_job_from_being_claimed() {
     let others: Vec<_> = (0..100)
         .map(|n| jobs.begin(format!("{n}"), std::sync::Mutex::new(Hangs(mpsc::channel().1))).unwrap())
         .collect();
-    let ledger = Arc::new(Ledger::default());
+    let ledger = Ledger::new(System::shared());
     thread::scope(|scope| {
         scope.spawn(|| commit.done());
         jobs.claim(&Claims::new(ledger.clone(), "c".into()));
@@ -188,7 +188,7 @@ fn a_destructor_that_hangs_keeps_no_other_job_from_being_claimed() {
 
 #[test]
 fn a_job_that_comes_late_with_a_reservation_is_taken_at_birth() {
-    let ledger = Arc::new(Ledger::default());
+    let ledger = Ledger::new(System::shared());
     let jobs = Jobs::new();
     let reservation = jobs.reserve().unwrap();
     jobs.claim(&Claims::new(ledger.clone(), "late".into()));
@@ -200,7 +200,7 @@ fn a_job_that_comes_late_with_a_reservation_is_taken_at_birth() {
 
 #[test]
 fn the_end_of_a_job_depends_on_when_it_is_dropped() {
-    let ledger = Arc::new(Ledger::default());
+    let ledger = Ledger::new(System::shared());
     let jobs = Jobs::new();
     drop(jobs.begin("failed", ()).unwrap());
     drop(jobs.begin("doubtful", ()).unwrap().commit().unwrap());

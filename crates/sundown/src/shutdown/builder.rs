@@ -9,8 +9,7 @@ use std::{
         Arc,
         mpsc::{self, Sender},
     },
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{
@@ -21,6 +20,7 @@ use crate::{
     BoxFuture, Drainable, Grace, GraceError, Notifier, PlanError, Reserve, Runtime, Watch,
     conductor::{Conductor, Desk, Setup, describe},
     errand::{Errands, Place},
+    host::{DynHost, Inbox},
     latch::Shared,
     machine::Machine,
     notifier::DynNotifier,
@@ -138,7 +138,8 @@ impl Builder {
         if self.take_over.len() > 1 {
             return Err(StartError::TwoTakeOver(self.take_over.len()));
         }
-        let place = || Place::new(&self.runtime).map_err(StartError::Runtime);
+        let host = self.runtime.host();
+        let place = || Place::new(&host, &self.runtime).map_err(StartError::Runtime);
         // Even where nobody needs one: a runtime that is not there is found out now.
         drop(place()?);
         let component =
@@ -148,24 +149,24 @@ impl Builder {
         let hook = |(name, run)| Ok(Hook { name, run, place: place()? });
         let hooks: Vec<_> = self.hooks.into_iter().map(hook).collect::<Result<_, StartError>>()?;
         let ownership = match self.owns_process {
-            true => Some(Ownership::claim().ok_or(StartError::AlreadyStarted)?),
+            true => Some(Ownership::claim(&host).ok_or(StartError::AlreadyStarted)?),
             false => None,
         };
 
-        let errands = Errands::start().map_err(StartError::Thread)?;
-        let desks = open_desks(&self.runtime, &errands, self.take_over, self.told)?;
+        let errands = Errands::start(&host).map_err(StartError::Thread)?;
+        let desks = open_desks(&host, &self.runtime, &errands, self.take_over, self.told)?;
         let (mailbox, events) = mpsc::channel();
-        let go = start_thread(self.owns_process)?;
+        let go = start_thread(&host, self.owns_process)?;
         if let Some(ownership) = ownership {
             ownership.listen(mailbox.clone()).map_err(StartError::Signals)?;
         }
-        let hub = Arc::new(Hub { roster, ..Hub::default() });
+        let hub = Hub::new(host, roster);
         hub.roster.tell_joined(&Watch::new(hub.stages.clone()));
         let conductor = Conductor::new(Setup {
             machine: Machine::new(grace.length(), self.reserves, hooks.len() + desks.len()),
             hub: hub.clone(),
             errands,
-            events,
+            events: Inbox::new(events),
             mailbox: mailbox.clone(),
             desks,
             hooks,
@@ -196,23 +197,25 @@ fn shown(outcome: &Outcome) -> String {
 }
 
 /// Starts the conductor's thread, which waits for its conductor: whatever fails before it is sent ends the thread.
-fn start_thread(owns_process: bool) -> Result<Sender<Conductor>, StartError> {
+fn start_thread(host: &DynHost, owns_process: bool) -> Result<Sender<Conductor>, StartError> {
     let (go, conductor) = mpsc::channel::<Conductor>();
+    let theirs = host.clone();
     let run = move || {
-        let Ok(mut conductor) = conductor.recv() else { return };
+        let Some(mut conductor) = Inbox::new(conductor).next(&*theirs, None) else { return };
         let broken = catch_unwind(AssertUnwindSafe(|| conductor.run())).is_err();
         if broken && owns_process {
             // A defect of this crate. Better gone than deaf to the platform.
-            signal_hook::low_level::exit(101);
+            theirs.exit(101);
         }
         conductor.dispose(broken);
     };
-    thread::Builder::new().name("sundown".into()).spawn(run).map_err(StartError::Thread)?;
+    host.spawn("sundown".into(), Box::new(run)).map_err(StartError::Thread)?;
     Ok(go)
 }
 
 /// Gives each notifier its place, and has it prepare there.
 fn open_desks(
+    host: &DynHost,
     runtime: &Arc<dyn Runtime>,
     errands: &Errands,
     take_over: Vec<DynNotifier>,
@@ -221,10 +224,11 @@ fn open_desks(
     let take_over = take_over.into_iter().map(|notifier| ("take-over".to_owned(), true, notifier));
     let told = told.into_iter().enumerate().map(|(n, told)| (format!("told-{}", n + 1), false, told));
     let (tell, answers) = mpsc::channel();
+    let mut answers = Inbox::new(answers);
     let give_up = Shared::default();
     let mut desks: Vec<Desk> = Vec::new();
     for (at, (name, takes_over, notifier)) in take_over.chain(told).enumerate() {
-        let place = Place::new(runtime).map_err(StartError::Runtime)?;
+        let place = Place::new(host, runtime).map_err(StartError::Runtime)?;
         let (tell, preparing, theirs) = (tell.clone(), notifier.clone(), place.clone());
         let cancel = give_up.clone();
         errands.run(&name, move || {
@@ -233,11 +237,10 @@ fn open_desks(
         });
         desks.push(Desk { name, takes_over, notifier, place });
     }
-    let until = Instant::now() + PREPARE;
+    let until = host.now() + PREPARE;
     let mut late: Vec<_> = (0..desks.len()).collect();
     while let Some(first) = late.first() {
-        let answer = answers.recv_timeout(until.saturating_duration_since(Instant::now()));
-        let (at, outcome) = answer.unwrap_or((*first, Outcome::Late));
+        let (at, outcome) = answers.next(&**host, Some(until)).unwrap_or((*first, Outcome::Late));
         if outcome.is_failure() {
             give_up.open();
             return Err(StartError::Notifier { name: desks[at].name.clone(), outcome });

@@ -8,7 +8,7 @@ use std::{
     future::Future,
     ops::Deref,
     sync::{Arc, OnceLock, mpsc::Sender},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use self::roster::Roster;
@@ -21,13 +21,14 @@ use crate::{
     Deadline, Drainable, Readiness, Reason, Report, Runtime, Watch,
     conductor::Event,
     errand::Place,
+    host::DynHost,
     latch::{Shared, Waiting},
     watch::Stages,
 };
 
 /// What the conductor and the handles share.
-#[derive(Default)]
 pub(crate) struct Hub {
+    pub(crate) host: DynHost,
     pub(crate) stages: Arc<Stages>,
     pub(crate) roster: Roster,
     /// Cancels our own errands that are of use only before the claim; woken before the users' watches.
@@ -35,6 +36,23 @@ pub(crate) struct Hub {
     pub(crate) finished: Shared,
     /// Set before `finished`.
     pub(crate) report: OnceLock<Report>,
+}
+
+impl Hub {
+    fn new(host: DynHost, roster: Roster) -> Arc<Self> {
+        Arc::new(Hub {
+            stages: Arc::new(Stages::new(host.clone())),
+            host,
+            roster,
+            claimed: Shared::default(),
+            finished: Shared::default(),
+            report: OnceLock::new(),
+        })
+    }
+
+    fn wait_for_the_end(&self) {
+        self.host.wait(&mut &*self.finished, None);
+    }
 }
 
 /// The owner of a shutdown.
@@ -93,7 +111,7 @@ impl Drop for Shutdown {
         if !self.hub.finished.is_set() {
             self.begin(Reason::Dropped);
             self.hurry();
-            self.finished_blocking();
+            self.hub.wait_for_the_end();
         }
     }
 }
@@ -121,12 +139,12 @@ impl Handle {
 
     fn send_begin(&self, reason: Reason, grace: Option<Duration>) {
         // An error means that the conductor has ended: so has the shutdown.
-        let _ = self.mailbox.send(Event::Begin { now: Instant::now(), reason, grace });
+        let _ = self.mailbox.send(Event::Begin { now: self.hub.host.now(), reason, grace });
     }
 
     /// Waits for the drain no longer: on to the claim. Without effect before the beginning.
     pub fn hurry(&self) {
-        let _ = self.mailbox.send(Event::Hurry(Instant::now()));
+        let _ = self.mailbox.send(Event::Hurry(self.hub.host.now()));
     }
 
     /// A watch, for tasks that must know.
@@ -160,7 +178,7 @@ impl Handle {
         component: impl Drainable,
         after: &[&str],
     ) -> Result<(), AddComponentError> {
-        let place = Place::new(&self.runtime).map_err(AddComponentError::Runtime)?;
+        let place = Place::new(&self.hub.host, &self.runtime).map_err(AddComponentError::Runtime)?;
         let (name, after) = (name.into(), after.iter().map(|name| (*name).to_owned()).collect());
         let drainable: Arc<dyn Drainable> = Arc::new(component);
         self.hub.roster.join(Component { name, after, drainable: drainable.clone(), place })?;
@@ -183,7 +201,7 @@ impl Handle {
 
     /// The same, blocking the calling thread.
     pub fn finished_blocking(&self) -> Report {
-        self.hub.finished.wait_until(None);
+        self.hub.wait_for_the_end();
         self.hub.report.get().expect("the report is set before the flag").clone()
     }
 }

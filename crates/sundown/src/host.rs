@@ -1,0 +1,183 @@
+//! The machine under a shutdown: its clock, its threads, its process. The system's own, or one that is made up.
+//!
+//! Hidden, and for `sundown-testkit` alone: its simulation runs the same conductor and the same errands as a service
+//! does, on threads and a clock of its own. Whatever in this crate reads the time, starts a thread or blocks one, does
+//! it through a [`Host`]; there is no other way in which a shutdown touches the machine.
+
+use std::{
+    fmt, io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError},
+    },
+    thread,
+    time::Instant,
+};
+
+use uuid::Uuid;
+
+use crate::{Signal, conductor::Event, signals};
+
+/// What a shutdown stands on.
+pub trait Host: Send + Sync + 'static {
+    /// The current moment, monotonic.
+    fn now(&self) -> Instant;
+
+    /// An identifier that nothing else has.
+    fn id(&self) -> Uuid;
+
+    /// Runs the body on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// When there is none to be had; the body is dropped.
+    fn spawn(&self, name: String, body: Box<dyn FnOnce() + Send>) -> io::Result<()>;
+
+    /// Blocks the calling thread until the event is there or the moment has come. Returns whether it is there.
+    fn wait(&self, event: &mut dyn Awaited, until: Option<Instant>) -> bool;
+
+    /// Takes the process: its signals and its end. Returns whether nobody had it.
+    fn own(&self) -> bool;
+
+    /// Gives the process back, if its signals were never listened to.
+    fn disown(&self);
+
+    /// Delivers the signals that arrive from now on.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be listened to.
+    fn listen(&self, signals: Signals) -> io::Result<()>;
+
+    /// Ends the process at once, without destructors and exit hooks.
+    fn exit(&self, status: i32);
+}
+
+/// What a thread can block on.
+pub trait Awaited {
+    /// Whether it is there.
+    fn is_ready(&mut self) -> bool;
+
+    /// Blocks the calling thread, for the system's own host. Returns whether it is there.
+    fn block(&mut self, until: Option<Instant>) -> bool;
+}
+
+/// Where a host puts the signals that arrive.
+pub struct Signals(Sender<Event>);
+
+impl Signals {
+    pub(crate) fn new(mailbox: Sender<Event>) -> Self {
+        Signals(mailbox)
+    }
+
+    /// Tells the shutdown. Returns whether there still is one.
+    pub fn deliver(&self, at: Instant, signal: Signal) -> bool {
+        self.0.send(Event::Signal(at, signal)).is_ok()
+    }
+}
+
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signals")
+    }
+}
+
+pub(crate) type DynHost = Arc<dyn Host>;
+
+/// The system itself.
+#[derive(Debug)]
+pub(crate) struct System;
+
+/// One per process: signals and the exit are.
+static OWNED: AtomicBool = AtomicBool::new(false);
+
+impl System {
+    pub(crate) fn shared() -> DynHost {
+        Arc::new(System)
+    }
+}
+
+impl Host for System {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn id(&self) -> Uuid {
+        Uuid::new_v4()
+    }
+
+    fn spawn(&self, name: String, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        thread::Builder::new().name(name).spawn(body).map(drop)
+    }
+
+    fn wait(&self, event: &mut dyn Awaited, until: Option<Instant>) -> bool {
+        event.block(until)
+    }
+
+    fn own(&self) -> bool {
+        // AcqRel: the one that fails sees that the other has succeeded; nothing else is published with it.
+        !OWNED.swap(true, Ordering::AcqRel)
+    }
+
+    fn disown(&self) {
+        OWNED.store(false, Ordering::Release);
+    }
+
+    fn listen(&self, signals: Signals) -> io::Result<()> {
+        signals::listen(signals)
+    }
+
+    fn exit(&self, status: i32) {
+        // `_exit`: no destructors and no exit hooks, which may hang.
+        signal_hook::low_level::exit(status);
+    }
+}
+
+/// The receiving end of a channel, for a thread that blocks on it through a [`Host`].
+pub(crate) struct Inbox<T> {
+    receiver: Receiver<T>,
+    next: Option<T>,
+    closed: bool,
+}
+
+impl<T> Inbox<T> {
+    pub(crate) fn new(receiver: Receiver<T>) -> Self {
+        Inbox { receiver, next: None, closed: false }
+    }
+
+    /// What comes next; `None` if nothing has come by then, or nobody can send any more.
+    pub(crate) fn next(&mut self, host: &dyn Host, until: Option<Instant>) -> Option<T> {
+        host.wait(self, until);
+        self.next.take()
+    }
+}
+
+impl<T> Awaited for Inbox<T> {
+    fn is_ready(&mut self) -> bool {
+        if self.next.is_none() {
+            match self.receiver.try_recv() {
+                Ok(next) => self.next = Some(next),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => self.closed = true,
+            }
+        }
+        self.next.is_some() || self.closed
+    }
+
+    fn block(&mut self, until: Option<Instant>) -> bool {
+        if self.is_ready() {
+            return true;
+        }
+        let received = match until {
+            None => self.receiver.recv().map_err(RecvTimeoutError::from),
+            Some(at) => self.receiver.recv_timeout(at.saturating_duration_since(Instant::now())),
+        };
+        match received {
+            Ok(next) => self.next = Some(next),
+            Err(RecvTimeoutError::Timeout) => return false,
+            Err(RecvTimeoutError::Disconnected) => self.closed = true,
+        }
+        true
+    }
+}

@@ -1,0 +1,316 @@
+//! The machine that a simulated process runs on: its clock, the dice, and what the process has asked of it.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Waker,
+    thread,
+    time::{Duration, Instant},
+};
+
+use sundown::{
+    Signal, Uuid,
+    host::{Awaited, Host, Signals},
+};
+
+use super::crew::{self, Pause};
+
+/// How threads are unwound when the process is over.
+pub(super) struct Over;
+
+/// A thread that was started and has not run yet.
+pub(super) struct Spawned {
+    pub(super) name: String,
+    pub(super) body: Box<dyn FnOnce() + Send>,
+}
+
+/// How the process ended, if it was not by `main`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Exited(i32),
+    Killed,
+    Signalled(Signal),
+}
+
+pub(super) struct Machine {
+    number: u64,
+    began: Instant,
+    /// Guards the machine's own state; no waker and no destructor of anybody's runs under it.
+    state: Mutex<State>,
+}
+
+struct State {
+    now: Instant,
+    dice: fastrand::Rng,
+    /// Counts whatever might let somebody go on.
+    affairs: u64,
+    spawned: Vec<Spawned>,
+    threads_left: u64,
+    timers: BTreeMap<(Instant, u64), Waker>,
+    next_timer: u64,
+    runtime_blocked: bool,
+    owned: bool,
+    signals: Option<Signals>,
+    kill_at: Option<Instant>,
+    fate: Option<Fate>,
+    over: bool,
+    trace: Trace,
+}
+
+/// Which threads ran when: a fingerprint of it, and, where it is wanted, the story.
+#[derive(Default)]
+struct Trace {
+    print: u64,
+    story: Option<Vec<String>>,
+}
+
+impl Machine {
+    pub(super) fn new(seed: u64, tells: bool) -> Arc<Self> {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
+        let began = Instant::now();
+        let state = State {
+            now: began,
+            dice: fastrand::Rng::with_seed(seed),
+            affairs: 1,
+            spawned: Vec::new(),
+            threads_left: u64::MAX,
+            timers: BTreeMap::new(),
+            next_timer: 0,
+            runtime_blocked: false,
+            owned: false,
+            signals: None,
+            kill_at: None,
+            fate: None,
+            over: false,
+            trace: Trace { print: seed, story: tells.then(Vec::new) },
+        };
+        // Relaxed: the number stands for itself.
+        Arc::new(Machine { number: NUMBERS.fetch_add(1, Ordering::Relaxed), began, state: Mutex::new(state) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ---- for the crew
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn affairs(&self) -> u64 {
+        self.state().affairs
+    }
+
+    /// Something has happened that others may wait for.
+    pub(super) fn stir(&self) {
+        self.state().affairs += 1;
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        let state = self.state();
+        state.over || state.fate.is_some()
+    }
+
+    pub(super) fn end(&self) {
+        self.state().over = true;
+    }
+
+    pub(super) fn take_spawned(&self) -> Vec<Spawned> {
+        std::mem::take(&mut self.state().spawned)
+    }
+
+    /// One of several, each as likely as another.
+    pub(super) fn draw<T>(&self, from: impl Iterator<Item = T>) -> Option<T> {
+        let mut from: Vec<T> = from.collect();
+        if from.is_empty() {
+            return None;
+        }
+        let at = self.state().dice.usize(..from.len());
+        Some(from.swap_remove(at))
+    }
+
+    /// Moves on to the next moment: that of a timer, or this one. Returns whether there is any.
+    pub(super) fn pass_time(&self, waited_for: Option<Instant>) -> bool {
+        let mut state = self.state();
+        let timer = state.timers.first_key_value().map(|((at, _), _)| *at);
+        let Some(next) = timer.into_iter().chain(waited_for).chain(state.kill_at).min() else { return false };
+        state.now = state.now.max(next);
+        if state.kill_at.is_some_and(|at| at <= state.now) {
+            state.fate.get_or_insert(Fate::Killed);
+        }
+        state.affairs += 1;
+        let now = state.now;
+        let later = state.timers.split_off(&(now, u64::MAX));
+        let due = std::mem::replace(&mut state.timers, later);
+        drop(state);
+        due.into_values().for_each(Waker::wake);
+        true
+    }
+
+    pub(super) fn trace(&self, who: &str) {
+        let at = self.elapsed();
+        let trace = &mut self.state().trace;
+        for byte in who.bytes().chain(at.as_nanos().to_le_bytes()) {
+            // FNV-1a.
+            trace.print = (trace.print ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+        if let Some(story) = &mut trace.story {
+            story.push(format!("{at:>14.6?} {who}"));
+        }
+    }
+
+    /// Something happens that a test records. Returns whether it does: not when the process is over.
+    pub(super) fn note(&self, event: &str) -> bool {
+        if self.is_over() {
+            return false;
+        }
+        self.trace(event);
+        self.stir();
+        true
+    }
+
+    // ---- for the world and its runtime
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.now().saturating_duration_since(self.began)
+    }
+
+    pub(super) fn fate(&self) -> Option<Fate> {
+        self.state().fate
+    }
+
+    pub(super) fn fingerprint(&self) -> u64 {
+        self.state().trace.print
+    }
+
+    pub(super) fn story(&self) -> Vec<String> {
+        self.state().trace.story.take().unwrap_or_default()
+    }
+
+    /// Lets others go on.
+    pub(super) fn give_way(&self, until: Pause) {
+        if !thread::panicking() {
+            crew::pause(self, until);
+        }
+        self.stir();
+    }
+
+    /// The next moment that anybody waits for with a timer.
+    pub(super) fn set_timer(&self, at: Instant, waker: Waker) -> u64 {
+        let mut state = self.state();
+        state.next_timer += 1;
+        let key = state.next_timer;
+        state.timers.insert((at, key), waker);
+        key
+    }
+
+    pub(super) fn drop_timer(&self, at: Instant, key: u64) {
+        let waker = self.state().timers.remove(&(at, key));
+        drop(waker);
+    }
+
+    pub(super) fn limit_threads(&self, more: u64) {
+        self.state().threads_left = more;
+    }
+
+    pub(super) fn block_runtime(&self, blocked: bool) {
+        let mut state = self.state();
+        state.runtime_blocked = blocked;
+        state.affairs += 1;
+    }
+
+    pub(super) fn is_runtime_blocked(&self) -> bool {
+        self.state().runtime_blocked
+    }
+
+    /// A signal arrives. Without anybody to hear it, it ends the process.
+    pub(super) fn signal(&self, signal: Signal) {
+        let now = self.now();
+        let mut state = self.state();
+        state.affairs += 1;
+        match &state.signals {
+            Some(signals) => drop(signals.deliver(now, signal)),
+            None => drop(state.fate.get_or_insert(Fate::Signalled(signal))),
+        }
+    }
+
+    /// The platform kills the process then.
+    pub(super) fn kill_at(&self, at: Instant) {
+        let mut state = self.state();
+        state.kill_at = state.kill_at.into_iter().chain([at]).min();
+    }
+
+    fn end_with(&self, fate: Fate) {
+        self.state().fate.get_or_insert(fate);
+    }
+}
+
+/// A condition that a simulated thread waits for. The real one never blocks on it.
+pub(super) struct When<F>(pub(super) F);
+
+impl<F: FnMut() -> bool> Awaited for When<F> {
+    fn is_ready(&mut self) -> bool {
+        (self.0)()
+    }
+
+    fn block(&mut self, _: Option<Instant>) -> bool {
+        self.is_ready()
+    }
+}
+
+impl Host for Machine {
+    fn now(&self) -> Instant {
+        self.state().now
+    }
+
+    fn id(&self) -> Uuid {
+        Uuid::from_u128(self.state().dice.u128(..))
+    }
+
+    fn spawn(&self, name: String, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        let mut state = self.state();
+        if state.over || state.threads_left == 0 {
+            drop(state);
+            drop(body);
+            return Err(io::Error::from(io::ErrorKind::WouldBlock));
+        }
+        state.threads_left -= 1;
+        state.affairs += 1;
+        state.spawned.push(Spawned { name, body });
+        Ok(())
+    }
+
+    fn wait(&self, event: &mut dyn Awaited, until: Option<Instant>) -> bool {
+        loop {
+            // Somebody who unwinds does not wait: see the invariants of the crew.
+            let ready = event.is_ready();
+            if ready || thread::panicking() || until.is_some_and(|until| until <= self.now()) {
+                self.stir();
+                return ready;
+            }
+            crew::pause(self, Pause::Waits(until));
+        }
+    }
+
+    fn own(&self) -> bool {
+        !std::mem::replace(&mut self.state().owned, true)
+    }
+
+    fn disown(&self) {
+        self.state().owned = false;
+    }
+
+    fn listen(&self, signals: Signals) -> io::Result<()> {
+        self.state().signals = Some(signals);
+        Ok(())
+    }
+
+    fn exit(&self, status: i32) {
+        self.end_with(Fate::Exited(status));
+    }
+}

@@ -1,0 +1,185 @@
+//! A whole shutdown in virtual time, on one thread, replayed to the letter by its seed.
+//!
+//! What runs is the shutdown itself: its conductor, its errands, its timeline, the same code as in a service. Only the
+//! machine under it is made up: threads are stacks that one real thread switches between, as the seed draws, and the
+//! clock moves only when all of them wait, to the next moment that any of them waits for. So thirty seconds of grace
+//! take a millisecond, an order of events that happens once in a million can be found, and a failure happens again.
+//!
+//! What must hold for that: everything under test waits through the simulation ([`World`], its [runtime](Virtual),
+//! sundown's own types), not on real time, real threads or real sockets; and it does not depend on what differs between
+//! two runs of a program, such as the order in a `HashMap`. Between two waits a thread is not interrupted:
+//! [`World::give_way`] is a place where it can be.
+
+mod crew;
+mod machine;
+mod runtime;
+mod world;
+
+use std::{
+    env, fmt,
+    ops::Range,
+    panic::resume_unwind,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
+
+use self::machine::{Fate, Machine, Over};
+pub use self::{runtime::Virtual, world::World};
+use sundown::Signal;
+
+/// The variable that has a [sweep](Simulation::sweep) run this seed alone, and tell its story.
+pub const SEED_VARIABLE: &str = "SUNDOWN_SEED";
+
+/// One run of a simulated process.
+///
+/// # Examples
+///
+/// Half a minute of grace, in which a job does not end:
+///
+/// ```
+/// use std::time::Duration;
+/// use sundown::{Jobs, Shutdown, Signal};
+/// use sundown_testkit::{TakesOver, simulation::{Exit, Simulation}};
+///
+/// let ending = Simulation::seeded(7).run(|world| {
+///     let jobs = Jobs::new();
+///     let shutdown = Shutdown::process(world.runtime())
+///         .component("jobs", jobs.clone())
+///         .hand_over_to(TakesOver::all())
+///         .grace(Duration::from_secs(30))
+///         .start()?;
+///     let job = jobs.begin("image-17", "640 px").expect("nothing drains yet");
+///
+///     world.terminate(Duration::from_secs(30)); // SIGTERM, and the kill thirty seconds later
+///     let report = shutdown.finished_blocking();
+///
+///     assert!(job.complete().is_err(), "somebody else has it");
+///     assert_eq!(report.jobs.handed_over[0].id.as_str(), "image-17");
+///     assert!(world.elapsed() > Duration::from_secs(20), "it was waited for");
+///     Ok::<_, sundown::StartError>(report.is_clean())
+/// });
+/// assert!(matches!(ending.exit, Exit::Returned(Ok(true))));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Simulation {
+    seed: u64,
+    tells: bool,
+}
+
+impl Simulation {
+    /// The run that this seed stands for.
+    pub fn seeded(seed: u64) -> Self {
+        Simulation { seed, tells: false }
+    }
+
+    /// Prints to stderr, after the end, which thread ran when.
+    pub fn telling(mut self) -> Self {
+        self.tells = true;
+        self
+    }
+
+    /// Runs `main` as the main thread of a process, to the end of that process: when `main` returns, when the shutdown
+    /// ends it, or when the platform kills it.
+    ///
+    /// # Panics
+    ///
+    /// When `main` does, or when nobody can go on; the seed is printed to stderr.
+    pub fn run<T>(&self, main: impl FnOnce(&World) -> T) -> Ending<T> {
+        let machine = Machine::new(self.seed, self.tells);
+        let world = World::new(machine.clone(), self.seed);
+        let ended = crew::run(&machine, || main(&world));
+        for line in machine.story() {
+            eprintln!("{line}");
+        }
+        let exit = match (ended, machine.fate()) {
+            (Err(panic), _) if !panic.is::<Over>() => {
+                eprintln!(
+                    "the simulation of seed {} failed after {:?} of its time; {SEED_VARIABLE}={} has a sweep \
+                     replay it and tell its story",
+                    self.seed,
+                    machine.elapsed(),
+                    self.seed
+                );
+                resume_unwind(panic)
+            }
+            (_, Some(Fate::Exited(status))) => Exit::Exited(status),
+            (_, Some(Fate::Killed)) => Exit::Killed,
+            (_, Some(Fate::Signalled(signal))) => Exit::Signalled(signal),
+            (Ok(value), None) => Exit::Returned(value),
+            (Err(_), None) => unreachable!("main is only unwound when the process has ended"),
+        };
+        Ending { exit, took: machine.elapsed(), fingerprint: machine.fingerprint() }
+    }
+
+    /// Runs `main` once for each seed, on as many real threads as there are processors: each run on one of them. If
+    /// the environment names a seed in [`SEED_VARIABLE`], that one alone is run, and its story told.
+    ///
+    /// # Panics
+    ///
+    /// When a run does; its seed is printed to stderr.
+    pub fn sweep(seeds: Range<u64>, main: impl Fn(&World) + Sync) {
+        if let Some(seed) = env::var(SEED_VARIABLE).ok().and_then(|seed| seed.parse().ok()) {
+            Simulation::seeded(seed).telling().run(main);
+            return;
+        }
+        let next = AtomicU64::new(seeds.start);
+        let work = || {
+            loop {
+                // Relaxed: the number stands for itself.
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= seeds.end {
+                    return;
+                }
+                Simulation::seeded(seed).run(&main);
+            }
+        };
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+            for worker in workers {
+                if let Err(panic) = worker.join() {
+                    // The others need not go on.
+                    next.store(seeds.end, Ordering::Relaxed);
+                    resume_unwind(panic);
+                }
+            }
+        });
+    }
+}
+
+/// How a simulated process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending<T> {
+    /// By whom.
+    pub exit: Exit<T>,
+    /// After how much of its time.
+    pub took: Duration,
+    /// Of the order in which its threads ran, and when: the same for each run of one seed.
+    pub fingerprint: u64,
+}
+
+/// What ended a simulated process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Exit<T> {
+    /// `main` returned this.
+    Returned(T),
+    /// The shutdown did, with this status, since `main` had not returned in time.
+    Exited(i32),
+    /// A signal did, since nobody listened.
+    Signalled(Signal),
+    /// The platform did, when the grace was over: a promise was broken.
+    Killed,
+}
+
+impl<T> fmt::Display for Exit<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Returned(_) => f.write_str("main returned"),
+            Exit::Exited(status) => write!(f, "the shutdown exited with {status}"),
+            Exit::Signalled(signal) => write!(f, "{signal} ended it"),
+            Exit::Killed => f.write_str("the platform killed it"),
+        }
+    }
+}

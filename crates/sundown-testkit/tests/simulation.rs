@@ -28,8 +28,9 @@ fn simulate<T>(main: impl FnOnce(&World) -> T) -> T {
 
 /// What a panic says.
 fn complaint(run: impl FnOnce()) -> String {
-    let panic = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
-    panic.downcast_ref::<String>().cloned().unwrap_or_else(|| (*panic.downcast::<&str>().unwrap()).to_owned())
+    let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("it panics");
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).expect("it panics with a text")
 }
 
 #[test]
@@ -176,12 +177,13 @@ fn a_thread_that_std_started_cannot_wait_in_a_simulation() {
 #[test]
 fn a_sweep_runs_every_seed_once_and_fails_if_one_fails() {
     let (sum, ran) = (AtomicU64::new(0), AtomicU64::new(0));
-    Simulation::sweep(10..20, |world| {
-        sum.fetch_add(world.seed(), Ordering::Relaxed);
+    Simulation::sweep(10..20, |simulation| {
+        sum.fetch_add(simulation.seed(), Ordering::Relaxed);
         ran.fetch_add(1, Ordering::Relaxed);
     });
     assert_eq!((sum.into_inner(), ran.into_inner()), ((10..20).sum(), 10));
-    let complaint = complaint(|| Simulation::sweep(0..100, |world| assert_ne!(world.seed(), 50, "fifty")));
+    let complaint =
+        complaint(|| Simulation::sweep(0..100, |simulation| assert_ne!(simulation.seed(), 50, "fifty")));
     assert!(complaint.contains("fifty"), "{complaint}");
 }
 
@@ -302,26 +304,28 @@ fn where_no_thread_can_be_had_the_shutdown_shares_one_and_says_so() {
 
 #[test]
 fn a_promise_of_the_shutdown_is_the_same_on_every_seed() {
-    Simulation::sweep(0..200, |world| {
-        let (gate, jobs, events) = (Gate::new(), Jobs::<()>::new(), world.recorder());
-        let recorded = |name: &str| events.position(&format!("{name} close")).unwrap();
-        let shutdown = Shutdown::embedded(world.runtime())
-            .component("last", Faulty::new(world.runtime(), jobs.clone()).recorded("last", &events))
-            .after(["first"])
-            .component("first", Faulty::new(world.runtime(), gate.clone()).recorded("first", &events))
-            .grace(Duration::from_secs(20))
-            .start()
-            .unwrap();
-        let guard = gate.enter().unwrap();
-        let inner = world.clone();
-        world.spawn_task(async move {
-            inner.sleep(ms(700)).await;
-            drop(guard);
-        });
-        shutdown.begin("a test");
-        let report = shutdown.finished_blocking();
-        assert!(report.is_clean());
-        assert_eq!(report.took, ms(700), "it leaves as soon as it can");
-        assert!(recorded("first") < recorded("last"));
+    Simulation::sweep(0..200, |simulation| {
+        drop(simulation.run(|world| {
+            let (gate, jobs, events) = (Gate::new(), Jobs::<()>::new(), world.recorder());
+            let recorded = |name: &str| events.position(&format!("{name} close")).unwrap();
+            let shutdown = Shutdown::embedded(world.runtime())
+                .component("last", Faulty::new(world.runtime(), jobs.clone()).recorded("last", &events))
+                .after(["first"])
+                .component("first", Faulty::new(world.runtime(), gate.clone()).recorded("first", &events))
+                .grace(Duration::from_secs(20))
+                .start()
+                .unwrap();
+            let guard = gate.enter().unwrap();
+            let inner = world.clone();
+            world.spawn_task(async move {
+                inner.sleep(ms(700)).await;
+                drop(guard);
+            });
+            shutdown.begin("a test");
+            let report = shutdown.finished_blocking();
+            assert!(report.is_clean());
+            assert_eq!(report.took, ms(700), "it leaves as soon as it can");
+            assert!(recorded("first") < recorded("last"));
+        }))
     });
 }

@@ -245,8 +245,12 @@ impl Machine {
         state.kill_at = state.kill_at.into_iter().chain([at]).min();
     }
 
+    /// The first end stands; when `main` has returned, nothing else ends the process.
     fn end_with(&self, fate: Fate) {
-        self.state().fate.get_or_insert(fate);
+        let mut state = self.state();
+        if !state.over {
+            state.fate.get_or_insert(fate);
+        }
     }
 }
 

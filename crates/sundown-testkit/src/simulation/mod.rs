@@ -18,7 +18,7 @@ mod world;
 use std::{
     env, fmt,
     ops::Range,
-    panic::resume_unwind,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::atomic::{AtomicU64, Ordering},
     thread,
     time::Duration,
@@ -84,7 +84,7 @@ impl Simulation {
     ///
     /// # Panics
     ///
-    /// When `main` does, or when nobody can go on; the seed is printed to stderr.
+    /// When `main` does, or when nobody can go on.
     pub fn run<T>(&self, main: impl FnOnce(&World) -> T) -> Ending<T> {
         let machine = Machine::new(self.seed, self.tells);
         let world = World::new(machine.clone(), self.seed);
@@ -93,16 +93,7 @@ impl Simulation {
             eprintln!("{line}");
         }
         let exit = match (ended, machine.fate()) {
-            (Err(panic), _) if !panic.is::<Over>() => {
-                eprintln!(
-                    "the simulation of seed {} failed after {:?} of its time; {SEED_VARIABLE}={} has a sweep \
-                     replay it and tell its story",
-                    self.seed,
-                    machine.elapsed(),
-                    self.seed
-                );
-                resume_unwind(panic)
-            }
+            (Err(panic), _) if !panic.is::<Over>() => resume_unwind(panic),
             (_, Some(Fate::Exited(status))) => Exit::Exited(status),
             (_, Some(Fate::Killed)) => Exit::Killed,
             (_, Some(Fate::Signalled(signal))) => Exit::Signalled(signal),
@@ -112,16 +103,20 @@ impl Simulation {
         Ending { exit, took: machine.elapsed(), fingerprint: machine.fingerprint() }
     }
 
-    /// Runs `main` once for each seed, on as many real threads as there are processors: each run on one of them. If
-    /// the environment names a seed in [`SEED_VARIABLE`], that one alone is run, and its story told.
+    /// The seed that it stands for.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Tests one simulation for each seed, on as many real threads as there are processors: each on one of them. If the
+    /// environment names a seed in [`SEED_VARIABLE`], that one alone is tested, and [tells](Self::telling) its story.
     ///
     /// # Panics
     ///
-    /// When a run does; its seed is printed to stderr.
-    pub fn sweep(seeds: Range<u64>, main: impl Fn(&World) + Sync) {
+    /// When a test does; its seed is printed to stderr.
+    pub fn sweep(seeds: Range<u64>, test: impl Fn(Simulation) + Sync) {
         if let Some(seed) = env::var(SEED_VARIABLE).ok().and_then(|seed| seed.parse().ok()) {
-            Simulation::seeded(seed).telling().run(main);
-            return;
+            return test(Simulation::seeded(seed).telling());
         }
         let next = AtomicU64::new(seeds.start);
         let work = || {
@@ -131,18 +126,22 @@ impl Simulation {
                 if seed >= seeds.end {
                     return;
                 }
-                Simulation::seeded(seed).run(&main);
+                let tested = catch_unwind(AssertUnwindSafe(|| test(Simulation::seeded(seed))));
+                if let Err(panic) = tested {
+                    eprintln!("seed {seed} failed; {SEED_VARIABLE}={seed} replays it and tells its story");
+                    // The others need not go on.
+                    next.store(seeds.end, Ordering::Relaxed);
+                    resume_unwind(panic);
+                }
             }
         };
         let workers = thread::available_parallelism().map_or(1, usize::from);
         thread::scope(|scope| {
             let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-            for worker in workers {
-                if let Err(panic) = worker.join() {
-                    // The others need not go on.
-                    next.store(seeds.end, Ordering::Relaxed);
-                    resume_unwind(panic);
-                }
+            let failed =
+                workers.into_iter().filter_map(|worker| worker.join().err()).reduce(|first, _| first);
+            if let Some(panic) = failed {
+                resume_unwind(panic);
             }
         });
     }

@@ -105,7 +105,7 @@ impl fmt::Display for Outcome {
 pub struct ComponentReport {
     /// What it is called.
     pub name: String,
-    /// Whether it drained.
+    /// Whether it was closed and drained.
     pub drained: Outcome,
     /// What it still had in flight at the claim, if it had not drained.
     pub stragglers: Option<InFlight>,

@@ -101,29 +101,39 @@ impl Conductor {
             if !matches!(self.record.components[at].drained, Outcome::Done(_)) {
                 self.look(at);
             }
+            if self.parts[at].deadline.is_none() {
+                self.close_at_last(at);
+            }
             let looks = self.record.components[at].in_flight == Outcome::Late;
             let part = &self.parts[at];
             let name = part.component.name.clone();
             let (component, looked) = (part.component.drainable.clone(), part.looked.clone());
-            let (closed, unclosed) = (part.closed.clone(), part.deadline.is_none());
+            let closed = part.closed.clone();
             let claims = Claims::new(self.ledger.clone(), name.as_str().into());
-            let over = Deadline::new(&self.host, self.timeline().begun, self.host.now());
             self.record.components[at].claim = Outcome::Late;
             let (tell, host) = (self.tell(Call::Claim(at)), self.host.clone());
             self.errands.run(&name, move || {
-                // Its turn never came: it is closed now, and claimed whatever comes of that.
-                let (before, _) = observe(&*host, || {
-                    if unclosed {
-                        component.close(&over)
-                    }
-                });
+                // Not before it, and not without it if it hangs.
                 let until = Some(host.now() + PATIENCE);
-                let _ = unclosed || host.wait(&mut &*closed, until);
+                host.wait(&mut &*closed, until);
                 let _ = !looks || host.wait(&mut &*looked, until);
-                let (outcome, _) = observe(&*host, || component.claim(&claims));
-                tell(if before.is_failure() { before } else { outcome });
+                tell(observe(&*host, || component.claim(&claims)).0);
             });
         }
+    }
+
+    /// Closes a component whose turn never came, beside its claim.
+    fn close_at_last(&mut self, at: usize) {
+        self.record.components[at].drained = Outcome::Late;
+        let part = &self.parts[at];
+        let (component, closed) = (part.component.drainable.clone(), part.closed.clone());
+        let over = Deadline::new(&self.host, self.timeline().begun, self.host.now());
+        let (tell, host) = (self.tell(Call::Closed(at)), self.host.clone());
+        self.errands.run(&part.component.name, move || {
+            let (outcome, _) = observe(&*host, || component.close(&over));
+            closed.set();
+            tell(outcome);
+        });
     }
 
     /// Asks a component what it has in flight, beside its claim.

@@ -39,6 +39,8 @@ pub(crate) enum Event {
 /// A call into somebody's code.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Call {
+    /// Of a component whose turn to drain never came.
+    Closed(usize),
     Drained(usize),
     Claim(usize),
     Conclude(usize),
@@ -81,7 +83,7 @@ struct Part {
     component: Component,
     /// Its latest finish, once its turn has come.
     deadline: Option<Deadline>,
-    /// `close` has come back, if it was called: a claim that follows at once must not overtake it.
+    /// `close` has come back: a claim that follows at once must not overtake it.
     closed: Shared,
     /// Its name and age in flight are known, if they were asked for.
     looked: Shared,
@@ -189,6 +191,11 @@ impl Conductor {
     fn hear_outcome(&mut self, call: Call, outcome: Outcome) {
         let now = self.host.now();
         let step = match call {
+            Call::Closed(at) => {
+                let closed = !outcome.is_failure();
+                self.record.components[at].drained = if closed { Outcome::NotCalled } else { outcome };
+                return;
+            }
             Call::Drained(_) => State::Draining,
             Call::Claim(_) => State::Claiming,
             Call::Incomplete(at) if self.desks[at].takes_over => State::HandingOver,
@@ -237,7 +244,7 @@ impl Conductor {
                 self.record.notifiers[at].finished = outcome;
                 self.hear_told(at);
             }
-            Call::Draining(_) => {}
+            Call::Closed(_) | Call::Draining(_) => {}
         }
     }
 

@@ -16,8 +16,8 @@ use crate::{
     witness::{Seen, Shop, Witness, Worker},
 };
 
-/// How often somebody looks at the deadline.
-const LOOK: Duration = Duration::from_millis(130);
+/// How often somebody looks at the deadline, in the grace.
+const LOOKS: u32 = 30;
 
 /// What was seen of a run.
 pub(crate) struct Played {
@@ -173,6 +173,7 @@ impl Stage<'_> {
     /// Promise 2: the deadline only comes nearer.
     fn watch_deadline(&self, handle: Handle) {
         let (world, events) = (self.world.clone(), self.events.clone());
+        let between = self.scenario.grace / LOOKS;
         self.world.spawn("watcher", move || {
             let mut nearest: Option<Instant> = None;
             let deadline = world.block_on(handle.watch().draining());
@@ -182,7 +183,7 @@ impl Stage<'_> {
                     events.note("the deadline has moved away");
                 }
                 nearest = Some(at);
-                world.advance(LOOK);
+                world.advance(between);
             }
         });
     }

@@ -160,22 +160,25 @@ impl Crew {
     /// first.
     fn choose(&self, machine: &Machine, main: &Waiting) -> Choice {
         let affairs = machine.affairs();
-        let candidates = |wanted: fn(&Waiting, u64) -> bool| {
-            let others = self.threads.iter().enumerate();
-            let others = others.filter(move |(_, thread)| wanted(&thread.state, affairs));
-            let main = wanted(main, affairs).then_some(Choice::Main);
-            main.into_iter().chain(others.map(|(at, _)| Choice::Other(at)))
-        };
-        let goes_on = |waiting: &Waiting, affairs| match waiting.pause {
+        let goes_on = |waiting: &Waiting| match waiting.pause {
             Pause::Waits(_) => waiting.looked != affairs,
             Pause::Yields => true,
             Pause::Settles | Pause::Ends => false,
         };
-        let settles = |waiting: &Waiting, _| matches!(waiting.pause, Pause::Settles);
-        machine
-            .draw(candidates(goes_on))
-            .or_else(|| machine.draw(candidates(settles)))
+        let settles = |waiting: &Waiting| matches!(waiting.pause, Pause::Settles);
+        self.draw(machine, main, goes_on)
+            .or_else(|| self.draw(machine, main, settles))
             .unwrap_or(Choice::Nobody)
+    }
+
+    fn draw(&self, machine: &Machine, main: &Waiting, wanted: impl Fn(&Waiting) -> bool) -> Option<Choice> {
+        let others = self.threads.iter().enumerate().filter(|(_, thread)| wanted(&thread.state));
+        let count = others.clone().count() + usize::from(wanted(main));
+        let (at, _) = match machine.draw(count)? {
+            0 if wanted(main) => return Some(Choice::Main),
+            n => others.clone().nth(n - usize::from(wanted(main)))?,
+        };
+        Some(Choice::Other(at))
     }
 
     fn resume(&mut self, machine: &Machine, at: usize) {

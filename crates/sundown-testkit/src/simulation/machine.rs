@@ -124,14 +124,9 @@ impl Machine {
         std::mem::take(&mut self.state().spawned)
     }
 
-    /// One of several, each as likely as another.
-    pub(super) fn draw<T>(&self, from: impl Iterator<Item = T>) -> Option<T> {
-        let mut from: Vec<T> = from.collect();
-        if from.is_empty() {
-            return None;
-        }
-        let at = self.state().dice.usize(..from.len());
-        Some(from.swap_remove(at))
+    /// One of so many, each as likely as another.
+    pub(super) fn draw(&self, count: usize) -> Option<usize> {
+        (count > 0).then(|| self.state().dice.usize(..count))
     }
 
     /// Moves on to the next moment: that of a timer, or this one. Returns whether there is any.

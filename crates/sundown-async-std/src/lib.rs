@@ -1,49 +1,20 @@
-//! The async-std adapter of [`sundown`]: one type, [`AsyncStd`].
-//!
-//! **async-std is discontinued** ([RUSTSEC-2025-0052](https://rustsec.org/advisories/RUSTSEC-2025-0052)). This adapter is
-//! for services that still run on it. Move to smol, which shares its reactor and its I/O traits: `sundown-smol` has the
-//! same shape as this crate, and for a service that uses `async_std::task` and `async_std::net` the change is mostly one
-//! of names.
-//!
-//! It holds no policy. What the shutdown must run itself runs in *private places*: `async_std::task::block_on` on the
-//! shutdown's own threads, so that a blocked runtime does not matter.
-//!
-//! # Examples
-//!
-//! ```
-//! # use std::time::Duration;
-//! use sundown::{Gate, Shutdown};
-//! use sundown_async_std::AsyncStd;
-//!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! async_std::task::block_on(async {
-//!     let gate = Gate::new();
-//!     let shutdown = Shutdown::embedded(AsyncStd)
-//!         .component("work", gate.clone())
-//!         .grace(Duration::from_secs(2))
-//!         .start()?;
-//!     shutdown.begin("the example is over");
-//!     assert!(shutdown.finished().await.is_clean());
-//!     Ok(())
-//! })
-//! # }
-//! ```
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod socket;
+mod task;
 
 use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::{Mutex, PoisonError},
     task::{Context, Poll},
     time::Instant,
 };
 
-use async_std::task::{self, JoinHandle};
-use sundown::{AbortHandle, Accept, BoxFuture, Drive, Runtime};
+use sundown::{AbortHandle, Accept, BoxFuture, Drainable, Drive, Runtime};
+
+pub use self::task::Task;
 
 /// async-std's one global runtime, for [`sundown::Shutdown`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,14 +31,8 @@ impl Runtime for AsyncStd {
     }
 
     fn spawn(&self, future: BoxFuture<'static, ()>) -> AbortHandle {
-        let running = Mutex::new(Some(task::spawn(future)));
-        AbortHandle::new(move || {
-            let task: Option<JoinHandle<()>> = running.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(task) = task {
-                // Cancelling is a future of its own.
-                drop(task::spawn(task.cancel()));
-            }
-        })
+        let task = Task::new(async_std::task::spawn(future));
+        AbortHandle::new(move || task.force())
     }
 
     fn private(&self) -> io::Result<Box<dyn Drive>> {
@@ -84,7 +49,7 @@ struct Private;
 
 impl Drive for Private {
     fn drive(&mut self, future: Pin<&mut (dyn Future<Output = ()> + Send + '_)>) {
-        task::block_on(future);
+        async_std::task::block_on(future);
     }
 }
 

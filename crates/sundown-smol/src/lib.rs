@@ -1,45 +1,23 @@
-//! The smol adapter of [`sundown`]: one type, [`Smol`], which lends the shutdown smol's time, tasks and sockets.
-//!
-//! It holds no policy. What the shutdown must run itself runs in *private places*: `async_io::block_on` on the
-//! shutdown's own threads, which drives the reactor from there, so that a blocked executor does not matter.
-//!
-//! # Examples
-//!
-//! ```
-//! # use std::time::Duration;
-//! use sundown::{Gate, Shutdown};
-//! use sundown_smol::Smol;
-//!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! smol::block_on(async {
-//!     let gate = Gate::new();
-//!     let shutdown = Shutdown::embedded(Smol::global())
-//!         .component("work", gate.clone())
-//!         .grace(Duration::from_secs(2))
-//!         .start()?;
-//!     shutdown.begin("the example is over");
-//!     assert!(shutdown.finished().await.is_clean());
-//!     Ok(())
-//! })
-//! # }
-//! ```
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod socket;
+mod task;
 
 use std::{
     fmt,
     future::Future,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
 
-use smol::{Executor, Task};
-use sundown::{AbortHandle, Accept, BoxFuture, Drive, Runtime};
+use smol::Executor;
+use sundown::{AbortHandle, Accept, BoxFuture, Drainable, Drive, Runtime};
+
+pub use self::task::Task;
 
 /// smol, on its global executor or on one of your own, for [`sundown::Shutdown`].
 #[derive(Clone)]
@@ -74,8 +52,9 @@ impl Runtime for Smol {
             Some(executor) => executor.spawn(task),
             None => smol::spawn(task),
         };
-        let running = Running(Mutex::new(Some(task)));
-        AbortHandle::new(move || running.abort())
+        // As a component, a task goes on when its handle is dropped.
+        let task = Task::new(task);
+        AbortHandle::new(move || task.force())
     }
 
     fn private(&self) -> io::Result<Box<dyn Drive>> {
@@ -90,27 +69,6 @@ impl Runtime for Smol {
 impl fmt::Debug for Smol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Smol").field("global", &self.executor.is_none()).finish()
-    }
-}
-
-/// A task of smol's is cancelled when its handle is dropped; ours goes on.
-struct Running(Mutex<Option<Task<()>>>);
-
-impl Running {
-    fn take(&self) -> Option<Task<()>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn abort(&self) {
-        drop(self.take());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(task) = self.take() {
-            task.detach();
-        }
     }
 }
 

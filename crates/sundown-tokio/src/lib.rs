@@ -1,29 +1,8 @@
-//! The tokio adapter of [`sundown`]: one type, [`Tokio`], which lends the shutdown tokio's time, tasks and sockets.
-//!
-//! It holds no policy. What the shutdown must run itself runs in *private places*: current-thread runtimes of their
-//! own on the shutdown's threads, so that a blocked or dropped service runtime does not matter.
-//!
-//! # Examples
-//!
-//! ```
-//! # use std::time::Duration;
-//! use sundown::{Gate, Shutdown};
-//! use sundown_tokio::Tokio;
-//!
-//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let gate = Gate::new();
-//! let shutdown = Shutdown::embedded(Tokio::current())
-//!     .component("work", gate.clone())
-//!     .grace(Duration::from_secs(2))
-//!     .start()?;
-//! shutdown.begin("the example is over");
-//! assert!(shutdown.finished().await.is_clean());
-//! # Ok(()) }
-//! ```
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod socket;
+mod task;
 
 use std::{
     future::Future,
@@ -36,6 +15,8 @@ use std::{
 
 use sundown::{AbortHandle, Accept, BoxFuture, Drive, Runtime};
 use tokio::runtime::{self, Handle};
+
+pub use self::task::Task;
 
 /// A tokio runtime, current-thread or multi-thread, for [`sundown::Shutdown`].
 #[derive(Clone, Debug)]

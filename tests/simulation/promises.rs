@@ -15,6 +15,7 @@ pub(crate) fn check(scenario: &Scenario, played: &Played) {
     let checks = Checks { scenario, played };
     checks.on_time();
     assert!(!checks.happened("the deadline has moved away"), "promise 2: {checks}");
+    assert!(!checks.happened("a receipt leaves a fate open"), "promise 3: {checks}");
     let Some(said) = &played.said else { return };
     checks.every_job_once(said);
     checks.no_false_success(said);
@@ -36,6 +37,8 @@ impl Checks<'_> {
         let latest = self.latest();
         if let Some(said) = &self.played.said {
             assert!(said.at <= latest, "promise 1: finished at {:?}, promised {latest:?}: {self}", said.at);
+            let known = self.latest_of(|at| at < said.at);
+            assert!(said.deadline <= known, "promise 2: {:?}, promised {known:?}: {self}", said.deadline);
         }
         // How long a main lives under an embedded shutdown is its own affair.
         if self.scenario.owns_process || self.scenario.main == Main::Waits {
@@ -44,23 +47,27 @@ impl Checks<'_> {
         }
     }
 
-    /// The earliest end that anybody asked for. A beginning that gives more than usual is tightened by who gives less.
     fn latest(&self) -> Duration {
+        self.latest_of(|_| true)
+    }
+
+    /// The earliest end that anybody asked for at such a time. A beginning that gives more than usual is tightened by who gives less.
+    fn latest_of(&self, when: impl Fn(Duration) -> bool) -> Duration {
         let margin = |grace: Duration| match self.scenario.is_roomy() {
             true => (grace / 40).max(Duration::from_millis(250)),
             false => Duration::ZERO,
         };
         let end =
             |at: Duration, grace: Duration| (at + grace).saturating_sub(margin(grace)).max(self.played.begun);
-        let ends = self.scenario.orders.iter().filter(|(at, _)| *at >= self.played.begun);
+        let ends = self.scenario.orders.iter().filter(|(at, _)| *at >= self.played.begun && when(*at));
         let ends = ends.filter_map(|(at, order)| match order {
             Order::Within(grace) => Some(end(*at, *grace)),
             Order::Signal(_) | Order::Begin => Some(end(*at, self.scenario.grace)),
             Order::Hurry => None,
         });
-        let dropped =
-            (self.scenario.main == Main::Drops).then(|| end(self.scenario.dropped(), self.scenario.grace));
-        ends.chain(dropped).min().expect("somebody begins it")
+        let dropped = (self.scenario.main == Main::Drops && when(self.scenario.dropped()))
+            .then(|| end(self.scenario.dropped(), self.scenario.grace));
+        ends.chain(dropped).min().unwrap_or(Duration::MAX)
     }
 
     /// Promise 3: every job is accounted for exactly once.
@@ -82,8 +89,9 @@ impl Checks<'_> {
             assert!(may_be_listed || !named.contains(id.as_str()), "promise 3: {id} was {seen:?}: {self}");
             let component = id.split('/').next().unwrap_or_default();
             let named_all = said.report.components.iter().any(|part| part.name == component && claimed(part));
-            let missed = *seen == Seen::Taken && named_all && !named.contains(id.as_str());
-            assert!(!missed, "promise 3: {id} was taken and is not listed: {self}");
+            let incomplete = matches!(seen, Seen::Taken | Seen::Dropped { draining: true });
+            let missed = incomplete && named_all && !named.contains(id.as_str());
+            assert!(!missed, "promise 3: {id} was {seen:?} and is not listed: {self}");
         }
         if said.report.components.iter().all(claimed) {
             let counted = jobs.completed + jobs.failed + jobs.unnamed_in_doubt + listed.len() as u64;
@@ -146,8 +154,12 @@ impl Checks<'_> {
             }
             for method in [Method::InFlight, Method::Claim, Method::Conclude, Method::Force] {
                 let innocent = !part.is_wrong_in(method) && !part.is_wrong_in(Method::Close);
-                let outcome = &outcomes_of_component(said, method)[0];
-                let fine = matches!(outcome, Outcome::Done(_) | Outcome::NotCalled);
+                let fine = match &outcomes_of_component(said, method)[0] {
+                    Outcome::Done(_) | Outcome::NotCalled => true,
+                    // It waits for commits, which may not end.
+                    Outcome::Late if method == Method::Conclude => self.scenario.commits_in(&said.name),
+                    _ => false,
+                };
                 assert!(
                     !innocent || fine || !self.scenario.is_roomy(),
                     "promise 7: {} {method}: {self}",
@@ -184,8 +196,19 @@ impl Checks<'_> {
             return;
         }
         let at = |name| said.report.steps.iter().find(|step| step.step == name).map(|step| step.at);
-        let (claim, finish) = (at("claim"), at("finish"));
-        assert_eq!(claim, finish, "promise 8: with nobody to wait for: {self}");
+        let (claim, answer, force) = (at("claim"), at("answer"), at("force"));
+        assert_eq!((claim, force), (answer, at("finish")), "promise 8: with nobody to wait for: {self}");
+        let concluded = said.report.components.iter().map(|part| match part.conclude {
+            Outcome::Done(took) => took,
+            _ => Duration::MAX, // A commit that does not end: for as long as there is time to answer.
+        });
+        if let Some(longest) = concluded.max().filter(|longest| *longest != Duration::MAX) {
+            assert_eq!(
+                force.zip(answer).map(|(force, answer)| force - answer),
+                Some(longest),
+                "promise 8: {self}"
+            );
+        }
         if said.report.components.iter().all(|part| matches!(part.drained, Outcome::Done(_))) {
             let drained = self.played.events.iter().filter(|event| event.what.ends_with(" drained ended"));
             let last = drained.map(|event| event.at).max().unwrap_or(self.played.begun);

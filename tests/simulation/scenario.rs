@@ -128,6 +128,14 @@ impl Scenario {
         self.orders[self.orders.len() / 2].0
     }
 
+    /// Whether work of this component takes its time over a commit.
+    pub(crate) fn commits_in(&self, component: &str) -> bool {
+        self.work.iter().any(|work| {
+            let commits = matches!(work.way, Way::Commits(_) | Way::CommitsInVain(_) | Way::Forgets(_));
+            commits && component == format!("part-{}", work.part)
+        })
+    }
+
     /// Whether nothing is wrong with it.
     pub(crate) fn is_calm(&self) -> bool {
         let mishaps = self.parts.iter().map(|part| &part.mishaps).chain(&self.told);
@@ -252,12 +260,12 @@ impl Dice {
     fn orders(&mut self, grace: u64, owns_process: bool) -> Vec<(Duration, Order)> {
         let mut at = self.0.u64(0..1_000);
         let mut orders = Vec::new();
-        for _ in 0..self.one_of(&[1, 1, 1, 2, 2, 3, 4]) {
+        for _ in 0..self.one_of(&[1, 1, 1, 2, 2, 3, 4, 5]) {
             let order = match self.0.u32(0..8) {
                 0 => Order::Begin,
                 1 => Order::Within(ms(self.one_of(&[0, 500, 4_000, grace / 2, grace * 2]))),
                 2 if !orders.is_empty() => Order::Hurry,
-                3 | 4 if owns_process => Order::Signal(self.one_of(&[Signal::Int, Signal::Quit])),
+                3..6 if owns_process => Order::Signal(self.one_of(&[Signal::Int, Signal::Quit])),
                 _ if owns_process => Order::Signal(Signal::Term),
                 _ => Order::Begin,
             };

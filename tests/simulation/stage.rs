@@ -5,9 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sundown::{Builder, Gate, Handle, JobId, Jobs, Report, Shutdown, Signal};
+use sundown::{
+    Builder, Claims, Deadline, Drainable, Fate, Gate, Handle, InFlight, IncompleteJob, JobId, Jobs, Receipt,
+    Report, Shutdown, Signal, Watch,
+};
 use sundown_testkit::{
-    Event, Faulty, TakesOver,
+    Event, Faulty, Recorder, TakesOver,
     simulation::{Ending, Simulation, World},
 };
 
@@ -34,6 +37,8 @@ pub(crate) struct Played {
 pub(crate) struct Said {
     pub(crate) report: Report,
     pub(crate) at: Duration,
+    /// The deadline as it was then.
+    pub(crate) deadline: Duration,
     pub(crate) jobs: std::collections::BTreeMap<String, (Seen, Duration)>,
 }
 
@@ -64,7 +69,7 @@ pub(crate) fn play(scenario: &Scenario, simulation: &Simulation) -> Played {
 struct Stage<'a> {
     scenario: &'a Scenario,
     world: &'a World,
-    events: sundown_testkit::Recorder,
+    events: Recorder,
     taker: TakesOver,
     said: Arc<Mutex<Option<Said>>>,
 }
@@ -128,7 +133,10 @@ impl Stage<'_> {
         let after = part.after.iter().map(|other| format!("part-{other}"));
         match shop {
             Shop::Gate(gate) => builder.component(&name, self.faulty(gate.clone(), &name, &part.mishaps)),
-            Shop::Jobs(jobs) => builder.component(&name, self.faulty(jobs.clone(), &name, &part.mishaps)),
+            Shop::Jobs(jobs) => {
+                let reads = ReadsReceipts { jobs: jobs.clone(), events: self.events.clone() };
+                builder.component(&name, self.faulty(reads, &name, &part.mishaps))
+            }
         }
         .after(after)
     }
@@ -165,7 +173,11 @@ impl Stage<'_> {
         let (world, said) = (self.world.clone(), self.said.clone());
         self.world.spawn("listener", move || {
             let report = handle.finished_blocking();
-            let heard = Said { report, at: world.elapsed(), jobs: witness.jobs() };
+            let at = world.elapsed();
+            let ends = handle.deadline().expect("it is set before the announcement").at();
+            let deadline = (at + ends.saturating_duration_since(world.now()))
+                .saturating_sub(world.now().saturating_duration_since(ends));
+            let heard = Said { report, at, deadline, jobs: witness.jobs() };
             *said.lock().unwrap_or_else(PoisonError::into_inner) = Some(heard);
         });
     }
@@ -219,6 +231,43 @@ impl Stage<'_> {
                 }
             }
         });
+    }
+}
+
+/// A store that wraps a `Jobs`, and looks at what it is told.
+struct ReadsReceipts {
+    jobs: Jobs<Duration>,
+    events: Recorder,
+}
+
+#[sundown::async_trait]
+impl Drainable for ReadsReceipts {
+    fn joined(&self, watch: &Watch) {
+        self.jobs.joined(watch);
+    }
+
+    fn close(&self, _: &Deadline) {
+        self.jobs.close();
+    }
+
+    async fn drained(&self) {
+        self.jobs.empty().await;
+    }
+
+    fn in_flight(&self) -> InFlight {
+        self.jobs.in_flight()
+    }
+
+    fn claim(&self, claims: &Claims) {
+        self.jobs.claim(claims);
+    }
+
+    async fn conclude(&self, receipt: &Receipt) {
+        let open = |job: &IncompleteJob| matches!(job.fate(), Fate::Running | Fate::Taken | Fate::Doubted);
+        if receipt.jobs().iter().any(open) {
+            self.events.note("a receipt leaves a fate open");
+        }
+        self.jobs.committed().await;
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Ledger {
 struct Books {
     jobs: Vec<IncompleteJob>,
     ended: Ended,
+    /// The hand-over is over: what comes now is offered to nobody.
+    settled: bool,
     /// The report is written: what comes now is in no list, and so is not taken.
     closed: bool,
 }
@@ -47,6 +49,9 @@ impl Ledger {
             return false;
         }
         let taken = job.take();
+        if books.settled {
+            job.settle(false);
+        }
         books.jobs.push(job);
         taken
     }
@@ -61,7 +66,9 @@ impl Ledger {
         for job in offered {
             job.settle(hung);
         }
-        for job in &self.books().jobs {
+        let mut books = self.books();
+        books.settled = true;
+        for job in &books.jobs {
             job.settle(false);
         }
     }
@@ -108,6 +115,11 @@ impl Ledger {
 
     pub(crate) fn of(&self, component: &str) -> Vec<IncompleteJob> {
         self.books().jobs.iter().filter(|job| job.component() == component).cloned().collect()
+    }
+
+    /// How many of a component's jobs the claim has found.
+    pub(crate) fn listed(&self, component: &str) -> usize {
+        self.books().jobs.iter().filter(|job| job.component() == component).count()
     }
 
     fn books(&self) -> std::sync::MutexGuard<'_, Books> {

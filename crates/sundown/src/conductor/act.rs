@@ -244,8 +244,8 @@ impl Conductor {
                 .warnings
                 .push(format!("{n} calls had to share one thread: no other could be started")),
         }
-        let jobs = self.ledger.close();
-        let report = self.record.report(self.host.now(), &self.timeline(), jobs, self.notes());
+        self.ledger.close();
+        let report = self.record.report(self.host.now(), &self.timeline(), &self.ledger, self.notes());
         let _ = self.hub.report.set(report);
         self.hub.finished.set();
         self.errands.wake(&self.hub.finished);
@@ -331,8 +331,7 @@ impl Conductor {
 
     /// The report before the hooks are called and the notifiers told: what may still end well is no failure yet.
     fn report_so_far(&self) -> Report {
-        let mut report =
-            self.record.report(self.host.now(), &self.timeline(), self.ledger.summary(), self.notes());
+        let mut report = self.record.report(self.host.now(), &self.timeline(), &self.ledger, self.notes());
         for (notifier, desk) in report.notifiers.iter_mut().zip(&self.desks) {
             if !desk.takes_over && notifier.incomplete == Outcome::Late {
                 notifier.incomplete = Outcome::Pending;

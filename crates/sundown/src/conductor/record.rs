@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::Desk;
 use crate::{
     Grace, InFlight, JobsReport, Reason,
-    ledger::Notes,
+    ledger::{Ledger, Notes},
     plan::Timeline,
     report::{CallReport, ComponentReport, NotifierReport, Outcome, Report, StepReport},
     shutdown::{Component, Hook},
@@ -65,18 +65,20 @@ impl Record {
         &self,
         now: Instant,
         timeline: &Timeline,
-        mut jobs: JobsReport,
+        ledger: &Ledger,
         notes: impl Iterator<Item = Arc<Notes>>,
     ) -> Report {
+        let mut jobs = ledger.summary();
         let mut components = self.components.clone();
         for (report, notes) in components.iter_mut().zip(notes) {
             report.notes = notes.read();
             report.seen_to = notes.seen_to();
         }
         for report in &mut components {
-            report.lost = lost(report, &jobs);
+            let listed = ledger.listed(&report.name);
+            report.lost = lost(report, listed);
+            jobs.unnamed_in_doubt += unnamed(report, listed);
         }
-        jobs.unnamed_in_doubt += components.iter().map(|component| unnamed(component, &jobs)).sum::<u64>();
         Report {
             shutdown: self.shutdown,
             reason: self.reason.clone(),
@@ -111,26 +113,25 @@ impl Record {
     }
 }
 
-/// How many jobs a component had in flight, by its own word, that its claim hung before it could name.
-fn unnamed(component: &ComponentReport, jobs: &JobsReport) -> u64 {
+/// How many jobs a component had in flight, by its own word, that its claim hung before it could list.
+fn unnamed(component: &ComponentReport, listed: usize) -> u64 {
     if !component.claim.is_failure() {
         return 0;
     }
-    component.stragglers.as_ref().and_then(InFlight::total).map_or(0, |total| beyond(total, component, jobs))
+    component
+        .stragglers
+        .as_ref()
+        .and_then(InFlight::total)
+        .map_or(0, |total| total.saturating_sub(listed) as u64)
 }
 
 /// What a component had in flight at the claim that nobody has seen to. Of one that does not count, and for which no job
 /// stands, it is one at least.
-fn lost(component: &ComponentReport, jobs: &JobsReport) -> u64 {
+fn lost(component: &ComponentReport, listed: usize) -> u64 {
     match &component.stragglers {
-        Some(stragglers) if !component.seen_to => beyond(stragglers.total().unwrap_or(1), component, jobs),
+        Some(stragglers) if !component.seen_to => {
+            stragglers.total().unwrap_or(1).saturating_sub(listed) as u64
+        }
         _ => 0,
     }
-}
-
-/// How many of so many the ledger does not name.
-fn beyond(total: usize, component: &ComponentReport, jobs: &JobsReport) -> u64 {
-    let lists = [&jobs.handed_over, &jobs.unacknowledged, &jobs.in_doubt];
-    let named = lists.into_iter().flatten().filter(|job| job.component == component.name).count();
-    total.saturating_sub(named) as u64
 }

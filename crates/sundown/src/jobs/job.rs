@@ -118,8 +118,10 @@ impl<P: Serialize + Send + Sync + 'static> Job<P> {
     /// [`Taken`] when a shutdown was faster; the effect must not be done.
     pub fn commit(mut self) -> Result<Commit<P>, Taken> {
         let inner = self.inner.take().expect("a job has its insides until it is consumed");
+        // Before the word says so: whoever finds a commit under way can wait for it.
+        let under_way = inner.store.committing.enter().ok();
         if inner.entry.word.advance(Fate::Running, Fate::Committing) {
-            Ok(Commit { inner: Some(inner) })
+            Ok(Commit { inner: Some(inner), under_way })
         } else {
             // The ledger has it, and gave its slot up.
             Err(Taken)
@@ -168,6 +170,8 @@ impl<P: Serialize + Send + Sync + 'static> fmt::Debug for Job<P> {
 #[must_use = "a dropped commit leaves the job in doubt"]
 pub struct Commit<P: Serialize + Send + Sync + 'static> {
     inner: Option<Inner<P>>,
+    /// Dropped last. There is none once nobody waits for commits that begin.
+    under_way: Option<Guard>,
 }
 
 impl<P: Serialize + Send + Sync + 'static> Commit<P> {
@@ -191,6 +195,7 @@ impl<P: Serialize + Send + Sync + 'static> Commit<P> {
         }
         drop(entry);
         drop(guard);
+        drop(self.under_way.take());
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     job::{Job, Reservation},
     word::{Fate, Word},
 };
-use crate::{Claims, Deadline, Drainable, Draining, Gate, Guard, InFlight, Unit, Watch};
+use crate::{Claims, Deadline, Drainable, Draining, Gate, Guard, InFlight, Receipt, Unit, Watch};
 
 const SHARDS: usize = 16;
 
@@ -54,6 +54,8 @@ pub(super) struct Store<P> {
     instance: OnceLock<Uuid>,
     sequence: AtomicU64,
     gate: Gate,
+    /// Commits under way; closed when they are waited for.
+    pub(super) committing: Gate,
     shards: [Mutex<Shard<P>>; SHARDS],
     /// Of the shutdown that the store has joined, if it has.
     watch: OnceLock<Watch>,
@@ -120,6 +122,7 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
                 instance: OnceLock::new(),
                 sequence: AtomicU64::new(0),
                 gate: Gate::new(),
+                committing: Gate::new(),
                 shards: std::array::from_fn(|_| {
                     Mutex::new(Shard { slots: Slab::new(), ended: Ended::default(), claims: None })
                 }),
@@ -242,6 +245,19 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
         let _ = self.store.watch.set(watch.clone());
     }
 
+    /// Resolves when the commits that were under way at the claim have ended: what was not taken is then known.
+    ///
+    /// For stores that wrap this one; as a component of its own, the shutdown waits for it in the answer step, and for
+    /// no longer than that.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn committed(&self) {
+        self.store.committing.close();
+        self.store.committing.empty().await;
+    }
+
     /// Closes the store and puts every unfinished job into the ledger, where none can commit any more.
     ///
     /// For stores that wrap this one; as a component of its own, the shutdown calls it.
@@ -362,6 +378,10 @@ impl<P: Serialize + Send + Sync + 'static> Drainable for Jobs<P> {
 
     fn claim(&self, claims: &Claims) {
         Jobs::claim(self, claims);
+    }
+
+    async fn conclude(&self, _receipt: &Receipt) {
+        self.committed().await;
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the core does with its time, in virtual time. Most of these were found by a seed of the simulation.
 
+#![allow(clippy::unwrap_used)] // nothing here but a test
+
 use std::{sync::Arc, time::Duration};
 
 use sundown::{

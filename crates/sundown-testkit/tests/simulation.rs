@@ -1,5 +1,7 @@
 //! The simulation itself: its clock, its threads, its ends.
 
+#![allow(clippy::unwrap_used)] // nothing here but a test
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -305,7 +307,7 @@ fn where_no_thread_can_be_had_the_shutdown_shares_one_and_says_so() {
 #[test]
 fn a_promise_of_the_shutdown_is_the_same_on_every_seed() {
     Simulation::sweep(0..200, |simulation| {
-        drop(simulation.run(|world| {
+        simulation.run(|world| {
             let (gate, jobs, events) = (Gate::new(), Jobs::<()>::new(), world.recorder());
             let recorded = |name: &str| events.position(&format!("{name} close")).unwrap();
             let shutdown = Shutdown::embedded(world.runtime())
@@ -326,6 +328,6 @@ fn a_promise_of_the_shutdown_is_the_same_on_every_seed() {
             assert!(report.is_clean());
             assert_eq!(report.took, ms(700), "it leaves as soon as it can");
             assert!(recorded("first") < recorded("last"));
-        }))
+        });
     });
 }

@@ -21,6 +21,8 @@ pub(crate) struct Scenario {
     pub(crate) main: Main,
     /// The runtime is blocked from then on.
     pub(crate) blocked: Option<Duration>,
+    /// How late a thread of the shutdown's may start.
+    pub(crate) late: Duration,
     /// From then on, only so many more threads can be had.
     pub(crate) threads: Option<(Duration, u64)>,
 }
@@ -118,6 +120,11 @@ impl Scenario {
             orders: dice.orders(grace, owns_process),
             main: dice.one_of(&[Main::Waits, Main::Waits, Main::Waits, Main::Hangs, Main::Drops]),
             blocked: (!calm && dice.in_a_hundred(20)).then(|| ms(dice.0.u64(0..1_000))),
+            late: if calm || dice.in_a_hundred(75) {
+                Duration::ZERO
+            } else {
+                ms(dice.one_of(&[1, 40, 120, 400]))
+            },
             threads: (!calm && dice.in_a_hundred(15)).then(|| (ms(dice.0.u64(0..1_000)), dice.0.u64(0..12))),
             parts,
         }
@@ -140,7 +147,10 @@ impl Scenario {
     pub(crate) fn is_calm(&self) -> bool {
         let mishaps = self.parts.iter().map(|part| &part.mishaps).chain(&self.told);
         let mut mishaps = mishaps.chain(self.taker.iter().map(|taker| &taker.mishaps));
-        mishaps.all(Vec::is_empty) && self.hooks.iter().all(Option::is_none) && self.has_threads()
+        mishaps.all(Vec::is_empty)
+            && self.hooks.iter().all(Option::is_none)
+            && self.has_threads()
+            && self.late.is_zero()
     }
 
     pub(crate) fn has_threads(&self) -> bool {
@@ -153,7 +163,10 @@ impl Scenario {
             Order::Within(grace) => grace < ms(4_000),
             _ => false,
         };
-        self.grace >= ms(4_000) && self.reserves.is_empty() && !self.orders.iter().any(within)
+        self.grace >= ms(4_000)
+            && self.reserves.is_empty()
+            && self.late.is_zero()
+            && !self.orders.iter().any(within)
     }
 }
 

@@ -201,6 +201,7 @@ impl Stage<'_> {
     }
 
     fn trouble(&self) {
+        self.world.delay_threads(self.scenario.late);
         if let Some(at) = self.scenario.blocked {
             let world = self.world.clone();
             self.world.spawn("trouble", move || {

@@ -17,6 +17,7 @@ use std::{
 };
 
 use generator::{Generator, Gn};
+use sundown::host::Host;
 
 use super::machine::{Machine, Over, Spawned};
 
@@ -25,6 +26,8 @@ use super::machine::{Machine, Over, Spawned};
 pub(super) enum Pause {
     /// It waits for something, and for no longer than this.
     Waits(Option<Instant>),
+    /// It has not begun, and does not before this.
+    Starts(Instant),
     /// It can go on at any time.
     Yields,
     /// It waits until nobody else can go on at this moment.
@@ -150,8 +153,8 @@ impl Crew {
 
     /// Takes in the threads that were started.
     fn enlist(&mut self, machine: &Machine) {
-        for Spawned { name, body } in machine.take_spawned() {
-            let state = Waiting { pause: Pause::Waits(None), looked: 0 };
+        for Spawned { name, body, not_before } in machine.take_spawned() {
+            let state = Waiting { pause: Pause::Starts(not_before), looked: 0 };
             self.threads.push(Thread { name, body: Body::Fresh(body), state });
         }
     }
@@ -159,8 +162,9 @@ impl Crew {
     /// One of those who may be able to go on, as the seed has it; if there is none, of those who let everybody else go
     /// first.
     fn choose(&self, machine: &Machine, main: &Waiting) -> Choice {
-        let affairs = machine.affairs();
+        let (affairs, now) = (machine.affairs(), machine.now());
         let goes_on = |waiting: &Waiting| match waiting.pause {
+            Pause::Starts(not_before) => not_before <= now,
             Pause::Waits(_) => waiting.looked != affairs,
             Pause::Yields => true,
             Pause::Settles | Pause::Ends => false,
@@ -204,8 +208,9 @@ impl Crew {
     fn pass_time(&self, machine: &Machine, main: &Waiting) -> Result<(), String> {
         let waiting = self.threads.iter().map(|thread| &thread.state).chain([main]);
         let moments = waiting.filter_map(|waiting| match waiting.pause {
+            Pause::Starts(not_before) => Some(not_before),
             Pause::Waits(until) => until,
-            _ => None,
+            Pause::Yields | Pause::Settles | Pause::Ends => None,
         });
         match machine.pass_time(moments.min()) {
             true => Ok(()),

@@ -26,6 +26,7 @@ pub(super) struct Over;
 pub(super) struct Spawned {
     pub(super) name: String,
     pub(super) body: Box<dyn FnOnce() + Send>,
+    pub(super) not_before: Instant,
 }
 
 /// How the process ended, if it was not by `main`.
@@ -50,6 +51,8 @@ struct State {
     affairs: u64,
     spawned: Vec<Spawned>,
     threads_left: u64,
+    /// How late a thread of the shutdown's may start.
+    latest_start: Duration,
     timers: BTreeMap<(Instant, u64), Waker>,
     next_timer: u64,
     runtime_blocked: bool,
@@ -78,6 +81,7 @@ impl Machine {
             affairs: 1,
             spawned: Vec::new(),
             threads_left: u64::MAX,
+            latest_start: Duration::ZERO,
             timers: BTreeMap::new(),
             next_timer: 0,
             runtime_blocked: false,
@@ -209,8 +213,32 @@ impl Machine {
         drop(waker);
     }
 
+    /// Starts a thread, so late.
+    pub(super) fn start(
+        &self,
+        name: String,
+        body: Box<dyn FnOnce() + Send>,
+        late: Duration,
+    ) -> io::Result<()> {
+        let mut state = self.state();
+        if state.over || state.threads_left == 0 {
+            drop(state);
+            drop(body);
+            return Err(io::Error::from(io::ErrorKind::WouldBlock));
+        }
+        state.threads_left -= 1;
+        state.affairs += 1;
+        let not_before = state.now + late;
+        state.spawned.push(Spawned { name, body, not_before });
+        Ok(())
+    }
+
     pub(super) fn limit_threads(&self, more: u64) {
         self.state().threads_left = more;
+    }
+
+    pub(super) fn delay_threads(&self, by: Duration) {
+        self.state().latest_start = by;
     }
 
     pub(super) fn block_runtime(&self, blocked: bool) {
@@ -272,16 +300,12 @@ impl Host for Machine {
     }
 
     fn spawn(&self, name: String, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
-        let mut state = self.state();
-        if state.over || state.threads_left == 0 {
-            drop(state);
-            drop(body);
-            return Err(io::Error::from(io::ErrorKind::WouldBlock));
-        }
-        state.threads_left -= 1;
-        state.affairs += 1;
-        state.spawned.push(Spawned { name, body });
-        Ok(())
+        let late = {
+            let mut state = self.state();
+            let most = state.latest_start.as_micros() as u64;
+            Duration::from_micros(state.dice.u64(..=most))
+        };
+        self.start(name, body, late)
     }
 
     fn wait(&self, event: &mut dyn Awaited, until: Option<Instant>) -> bool {

@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use sundown::{AbortHandle, Accept, BoxFuture, Drive, Runtime, host::Host};
@@ -44,7 +44,8 @@ impl Runtime for Virtual {
         let (machine, switch) = (self.machine.clone(), Arc::new(Switch::default()));
         let (theirs, ours) = (switch.clone(), machine.clone());
         // A process that is over, or has no threads left, runs no tasks.
-        let _ = self.machine.spawn("task".into(), Box::new(move || run(task, &machine, &theirs)));
+        let task = Box::new(move || run(task, &machine, &theirs));
+        let _ = self.machine.start("task".into(), task, Duration::ZERO);
         AbortHandle::new(move || {
             switch.aborted.store(true, Ordering::Relaxed);
             switch.bell.wake_by_ref();

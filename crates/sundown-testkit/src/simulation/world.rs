@@ -93,7 +93,7 @@ impl World {
     ///
     /// When there are [no more threads](Self::limit_threads).
     pub fn spawn(&self, name: &str, body: impl FnOnce() + Send + 'static) {
-        let spawned = self.machine.spawn(name.to_owned(), Box::new(body));
+        let spawned = self.machine.start(name.to_owned(), Box::new(body), Duration::ZERO);
         spawned.expect("the world has a thread left, or was told otherwise");
     }
 
@@ -131,6 +131,12 @@ impl World {
     /// So many more threads can be started, and none after them.
     pub fn limit_threads(&self, more: u64) {
         self.machine.limit_threads(more);
+    }
+
+    /// From here on, each thread that a shutdown starts begins to run up to so much later, as on a machine that is short
+    /// of processors.
+    pub fn delay_threads(&self, by: Duration) {
+        self.machine.delay_threads(by);
     }
 
     /// The process is sent a signal. If no shutdown listens, that is its end.

@@ -18,6 +18,7 @@ mod rules;
 mod suite;
 mod trial;
 
+mod drainable;
 mod runtime;
 
 mod bare;
@@ -26,6 +27,7 @@ mod flag;
 #[doc(hidden)]
 pub use self::rules::assert_rule;
 pub use self::{
+    drainable::{Piece, Subject, drainable},
     runtime::{Running, runtime},
     suite::{Suite, Verdict},
 };

@@ -8,7 +8,7 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, channel},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::suite::message_of;
@@ -110,16 +110,4 @@ fn bounded<T: Send + 'static>(
         Ok(Err(panic)) => Err(Unmet::Broken(format!("{what} panicked: {}", message_of(&*panic)))),
         Err(_) => Err(Unmet::Broken(format!("{what} did not return within {bound:?}"))),
     }
-}
-
-/// Asks again and again until it is so, for what has no event.
-pub(crate) fn eventually(patience: Duration, expected: &str, mut is_so: impl FnMut() -> bool) -> Checked {
-    let until = Instant::now() + patience;
-    while !is_so() {
-        require(Instant::now() < until, || {
-            format!("expected {expected}: it was not so within {patience:?}")
-        })?;
-        thread::sleep(Duration::from_millis(1));
-    }
-    Ok(())
 }

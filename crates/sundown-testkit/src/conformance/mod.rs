@@ -19,15 +19,18 @@ mod suite;
 mod trial;
 
 mod drainable;
+mod notifier;
 mod runtime;
 
 mod bare;
 mod flag;
+mod lent;
 
 #[doc(hidden)]
 pub use self::rules::assert_rule;
 pub use self::{
     drainable::{Piece, Subject, drainable},
+    notifier::{Notifying, Outside, notifier},
     runtime::{Running, runtime},
     suite::{Suite, Verdict},
 };

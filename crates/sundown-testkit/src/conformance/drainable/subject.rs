@@ -1,11 +1,11 @@
 //! A component on trial, and its work.
 
-use std::{fmt, io, net::TcpListener, pin::Pin, sync::Arc, time::Instant};
+use std::{fmt, sync::Arc};
 
 use serde::Serialize;
-use sundown::{AbortHandle, Accept, BoxFuture, Drainable, Drive, Guard, Job, Runtime};
+use sundown::{Drainable, Guard, Job, Runtime};
 
-use crate::conformance::bare::Bare;
+use crate::conformance::lent::Lent;
 
 /// A component on trial, and how its work is begun.
 pub struct Subject {
@@ -53,7 +53,7 @@ impl Subject {
         begin: impl Fn(&str) -> Option<P> + Send + Sync + 'static,
     ) -> Self {
         let begin: Begin = Arc::new(move |id| Some(Box::new(begin(id)?)));
-        Subject { component: Arc::new(component), begin, named: true, runtime: Lent(Arc::new(Bare)) }
+        Subject { component: Arc::new(component), begin, named: true, runtime: Lent::bare() }
     }
 
     /// A component whose work has no names and cannot be taken over: what is begun ends when it is dropped. `None`
@@ -63,13 +63,13 @@ impl Subject {
         begin: impl Fn() -> Option<G> + Send + Sync + 'static,
     ) -> Self {
         let begin: Begin = Arc::new(move |_| Some(Box::new(Anonymous(begin()?))));
-        Subject { component: Arc::new(component), begin, named: false, runtime: Lent(Arc::new(Bare)) }
+        Subject { component: Arc::new(component), begin, named: false, runtime: Lent::bare() }
     }
 
     /// The component's methods use this runtime, by its adapter. Without it they run on plain threads.
     #[must_use]
     pub fn on(mut self, runtime: impl Runtime) -> Self {
-        self.runtime = Lent(Arc::new(runtime));
+        self.runtime = Lent::new(runtime);
         self
     }
 }
@@ -77,31 +77,5 @@ impl Subject {
 impl fmt::Debug for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subject").field("named", &self.named).finish_non_exhaustive()
-    }
-}
-
-/// A runtime that shutdowns use one after another.
-#[derive(Clone)]
-pub(super) struct Lent(Arc<dyn Runtime>);
-
-impl Runtime for Lent {
-    fn now(&self) -> Instant {
-        self.0.now()
-    }
-
-    fn sleep_until(&self, at: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        self.0.sleep_until(at)
-    }
-
-    fn spawn(&self, task: BoxFuture<'static, ()>) -> AbortHandle {
-        self.0.spawn(task)
-    }
-
-    fn private(&self) -> io::Result<Box<dyn Drive>> {
-        self.0.private()
-    }
-
-    fn adopt(&self, listener: TcpListener) -> io::Result<Box<dyn Accept>> {
-        self.0.adopt(listener)
     }
 }

@@ -1,5 +1,7 @@
 //! The contract of a notifier, on the webhook.
 
+#![allow(clippy::unwrap_used, reason = "what helps tests is a test")]
+
 #[allow(dead_code, reason = "the webhook's own tests use all of it")]
 #[path = "webhook/monitor.rs"]
 mod monitor;

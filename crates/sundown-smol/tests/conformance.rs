@@ -1,5 +1,7 @@
 //! The contract of a runtime, on smol's global executor and on one of our own.
 
+#![allow(clippy::unwrap_used, reason = "what helps tests is a test")]
+
 use std::{sync::Arc, thread};
 
 use smol::{Executor, channel};

@@ -1,5 +1,7 @@
 //! The contract of a runtime, on both of tokio's.
 
+#![allow(clippy::unwrap_used, reason = "what helps tests is a test")]
+
 use std::{sync::mpsc, thread};
 
 use sundown_testkit::conformance::Running;

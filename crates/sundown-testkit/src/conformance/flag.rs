@@ -1,9 +1,9 @@
 //! A flag that a future waits for and a thread sets.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::Sender},
     task::{Context, Poll, Waker},
 };
 
@@ -35,6 +35,20 @@ impl Setter {
             std::mem::take(&mut state.wakers)
         };
         wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Flag {
+    /// Resolves with the flag, and tells each time that it waits for it, when it can be woken already.
+    pub(crate) async fn telling(mut self, waits: Sender<()>) {
+        poll_fn(|cx| {
+            let polled = Pin::new(&mut self).poll(cx);
+            if polled.is_pending() {
+                let _ = waits.send(());
+            }
+            polled
+        })
+        .await;
     }
 }
 

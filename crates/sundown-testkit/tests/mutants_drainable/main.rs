@@ -1,5 +1,7 @@
 //! Each rule for a component can fail: stores with one thing wrong each, around the core's own.
 
+#![allow(clippy::unwrap_used, reason = "what helps tests is a test")]
+
 #[path = "../mutants/mod.rs"]
 mod mutants;
 

@@ -1,5 +1,7 @@
 //! Each rule for a notifier can fail: notifiers with one thing wrong each.
 
+#![allow(clippy::unwrap_used, reason = "what helps tests is a test")]
+
 #[path = "../mutants/mod.rs"]
 mod mutants;
 

@@ -1,5 +1,7 @@
 //! Each rule for a runtime can fail: adapters with one thing wrong each, around the right one for tokio.
 
+#![allow(clippy::unwrap_used, reason = "what helps tests is a test")]
+
 #[path = "../mutants/mod.rs"]
 mod mutants;
 
@@ -83,6 +85,7 @@ mutants! { with(|| fault::None);
         a_pending_accept_is_woken_by_a_client,
         clients_are_accepted_in_their_order,
         the_address_is_the_clients,
+        a_client_that_has_left_does_not_stop_the_listener,
         a_read_gives_what_was_written,
         a_pending_read_is_woken_by_data,
         a_read_taken_up_by_another_task_wakes_that_one,
@@ -98,7 +101,12 @@ mutants! { with(|| fault::None);
     ];
     an_accept_that_sleeps_on: with(sockets::DeafAccept::default) => a_pending_accept_is_woken_by_a_client;
     an_accept_from_the_back: with(sockets::LastFirst::default) => clients_are_accepted_in_their_order;
-    an_accept_with_a_wrong_address: with(|| sockets::WrongAddress) => the_address_is_the_clients;
+    an_accept_with_a_wrong_address: with(|| sockets::WrongAddress) => the_address_is_the_clients, also [
+        a_client_that_has_left_does_not_stop_the_listener,
+    ];
+
+    an_accept_that_an_error_ends: with(sockets::EndedByError::default)
+        => a_client_that_has_left_does_not_stop_the_listener;
 
     a_read_that_turns_round: with(|| sockets::TurnedRound) => a_read_gives_what_was_written;
     a_read_that_sleeps_on: with(|| sockets::DeafRead) => a_pending_read_is_woken_by_data, also [

@@ -1,7 +1,7 @@
 //! Wrong ways to run tasks and to end them.
 
 use std::{
-    future::{Future, poll_fn},
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -56,32 +56,21 @@ impl Fault for WhereItStands {
     }
 }
 
-/// Its handles abort when they are dropped, if the task has begun.
+/// Its handles abort when they are dropped.
 pub(crate) struct AbortOnDrop;
 
 impl Fault for AbortOnDrop {
-    fn spawn(&self, right: &Tokio, mut task: BoxFuture<'static, ()>) -> AbortHandle {
-        let begun = Arc::new(AtomicBool::new(false));
-        let begins = begun.clone();
-        let aborts = Aborts(
-            right.spawn(Box::pin(poll_fn(move |cx| {
-                let polled = task.as_mut().poll(cx);
-                begins.store(true, Ordering::Release);
-                polled
-            }))),
-            begun,
-        );
+    fn spawn(&self, right: &Tokio, task: BoxFuture<'static, ()>) -> AbortHandle {
+        let aborts = Aborts(right.spawn(task));
         AbortHandle::new(move || aborts.0.abort())
     }
 }
 
-struct Aborts(AbortHandle, Arc<AtomicBool>);
+struct Aborts(AbortHandle);
 
 impl Drop for Aborts {
     fn drop(&mut self) {
-        if self.1.load(Ordering::Acquire) {
-            self.0.abort();
-        }
+        self.0.abort();
     }
 }
 

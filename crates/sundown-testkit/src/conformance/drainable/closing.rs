@@ -19,6 +19,9 @@ pub(super) fn no_work_begins_after_the_close(trial: &Trial<Fresh>) -> Checked {
     let subject = trial.fresh();
     let _before = subject.work("before")?;
     trial.close(&subject)?;
+    if subject.lame_duck {
+        trial.wait(&subject.drained()?.pending, "`drained` to be pending while work is in flight")?;
+    }
     let begin = subject.begin.clone();
     let begun = trial.off_thread("to begin work after `close`", move || begin("after").is_some())?;
     require(!begun, || "expected work to be refused after `close`, it began".into())

@@ -52,8 +52,10 @@ pub(super) fn a_shutdown_that_drains_is_clean(trial: &Trial<Fresh>) -> Checked {
     let watch = shutdown.watch();
     shutdown.begin("a rule is checked");
     trial.off_thread("the announcement", move || drop(block_on(watch.draining())))?;
-    let committed = work.into_iter().map(|piece| piece.commit()).fold(true, |all, one| all && one);
-    require(committed, || "expected work to commit while the component drains, it could not".into())?;
+    let committed: Vec<_> = work.into_iter().map(|piece| piece.commit()).collect();
+    require(!committed.contains(&false), || {
+        "expected work to commit while the component drains, it could not".into()
+    })?;
     let report = trial.report(shutdown)?;
     require(report.is_clean(), || format!("expected a clean report, saw\n{report}"))
 }

@@ -55,7 +55,7 @@ impl Trial<Fresh> {
 
     pub(super) fn report(&self, shutdown: Shutdown) -> Checked<Report> {
         let (tell, report) = channel();
-        thread::spawn(move || tell.send(shutdown.finished_blocking()));
+        thread::spawn(move || drop(tell.send(shutdown.finished_blocking())));
         // The whole of a shutdown.
         let report = report.recv_timeout(self.patience * 3);
         report.or_broken("the end of the shutdown")

@@ -13,6 +13,8 @@ pub struct Subject {
     pub(super) begin: Begin,
     /// Whether its work are jobs, which it claims.
     pub(super) named: bool,
+    /// Whether it goes on after its close, until its drain waits.
+    pub(super) lame_duck: bool,
     pub(super) runtime: Lent,
 }
 
@@ -53,7 +55,7 @@ impl Subject {
         begin: impl Fn(&str) -> Option<P> + Send + Sync + 'static,
     ) -> Self {
         let begin: Begin = Arc::new(move |id| Some(Box::new(begin(id)?)));
-        Subject { component: Arc::new(component), begin, named: true, runtime: Lent::bare() }
+        Subject::new(Arc::new(component), begin, true)
     }
 
     /// A component whose work has no names and cannot be taken over: what is begun ends when it is dropped. `None`
@@ -63,7 +65,19 @@ impl Subject {
         begin: impl Fn() -> Option<G> + Send + Sync + 'static,
     ) -> Self {
         let begin: Begin = Arc::new(move |_| Some(Box::new(Anonymous(begin()?))));
-        Subject { component: Arc::new(component), begin, named: false, runtime: Lent::bare() }
+        Subject::new(Arc::new(component), begin, false)
+    }
+
+    fn new(component: Arc<dyn Drainable>, begin: Begin, named: bool) -> Self {
+        Subject { component, begin, named, lame_duck: false, runtime: Lent::bare() }
+    }
+
+    /// The component is a lame duck: after its close it goes on with what is on its way. It refuses work from the moment
+    /// on in which its drain has nothing to wait for but work in flight.
+    #[must_use]
+    pub fn lame_duck(mut self) -> Self {
+        self.lame_duck = true;
+        self
     }
 
     /// The component's methods use this runtime, by its adapter. Without it they run on plain threads.

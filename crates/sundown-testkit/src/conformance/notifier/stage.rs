@@ -1,6 +1,11 @@
 //! A shutdown with jobs in flight, which the notifier is to take over.
 
-use std::{collections::BTreeSet, sync::Arc, sync::mpsc::channel, thread, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, mpsc::channel},
+    thread,
+    time::Duration,
+};
 
 use serde::Serialize;
 use sundown::{HandOver, Jobs, Notice, Notifier, NotifyError, Report, Reserve, Shutdown};
@@ -54,7 +59,7 @@ impl Trial<Fresh> {
         shutdown.begin("a rule is checked");
         shutdown.hurry();
         let (tell, report) = channel();
-        thread::spawn(move || tell.send(shutdown.finished_blocking()));
+        thread::spawn(move || drop(tell.send(shutdown.finished_blocking())));
         report.recv_timeout(self.patience * 3).or_broken("the end of the shutdown")
     }
 }

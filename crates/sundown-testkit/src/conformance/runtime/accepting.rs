@@ -1,12 +1,14 @@
 //! Listeners inside the runtime.
 
-use std::{future::poll_fn, sync::mpsc::channel};
+use std::{future::poll_fn, sync::mpsc::channel, time::Duration};
+
+use rustix::net::sockopt::set_socket_linger;
 
 use super::{
     Start,
     wire::{accept, peer_of},
 };
-use crate::conformance::trial::{Checked, OrBroken, Trial, require};
+use crate::conformance::trial::{Checked, OrBroken, Trial, Unmet, require};
 
 pub(super) fn an_adopted_listener_accepts(trial: &Trial<Start>) -> Checked {
     trial.stage().pair().map(drop)
@@ -64,4 +66,29 @@ pub(super) fn the_address_is_the_clients(trial: &Trial<Start>) -> Checked {
     })?;
     let said = accepted.or_broken("`poll_accept`")?;
     require(said == client, || format!("expected the client's address {client}, saw {said}"))
+}
+
+pub(super) fn a_client_that_has_left_does_not_stop_the_listener(trial: &Trial<Start>) -> Checked {
+    // Systems differ in whether its connection is accepted, is an error, or is gone.
+    const TRIES: usize = 5;
+    let stage = trial.stage();
+    let (mut listener, address) = stage.listen()?;
+    let leaves = stage.connect(address)?;
+    // Closing with a linger of zero resets.
+    set_socket_linger(&leaves, Some(Duration::ZERO)).or_broken("a linger of zero")?;
+    drop(leaves);
+    let stays = stage.connect(address)?.local_addr().or_broken("the client's address")?;
+    let seen = stage.run("a client to be accepted after one that has left", async move {
+        let mut seen = Vec::new();
+        while seen.len() < TRIES {
+            match accept(&mut *listener).await {
+                Ok((_, address)) if address == stays => return Ok(()),
+                other => seen.push(other.map(|(_, address)| address)),
+            }
+        }
+        Err(seen)
+    })?;
+    seen.map_err(|seen| {
+        Unmet::broken(format!("expected {stays} to be accepted after one that has left, saw {seen:?}"))
+    })
 }

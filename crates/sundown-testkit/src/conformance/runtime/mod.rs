@@ -173,6 +173,8 @@ rules! { $,
     accepting::clients_are_accepted_in_their_order,
     /// `poll_accept` gives the connection with its peer's address.
     accepting::the_address_is_the_clients,
+    /// The errors of `poll_accept` are those of `accept(2)`; the listener stays usable.
+    accepting::a_client_that_has_left_does_not_stop_the_listener,
 
     /// `poll_read` reads some bytes: those that were written, in their order.
     reading::a_read_gives_what_was_written,

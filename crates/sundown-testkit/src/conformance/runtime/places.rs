@@ -47,8 +47,7 @@ pub(super) fn a_wake_from_another_thread_reaches_a_place(trial: &Trial<Start>) -
     let (tell, ended) = channel();
     thread::spawn(move || {
         drive(&mut *place, async move {
-            let _ = polled.send(());
-            going.await;
+            going.telling(polled).await;
             let _ = tell.send(());
         });
     });
@@ -66,10 +65,7 @@ pub(super) fn many_places_work_side_by_side(trial: &Trial<Start>) -> Checked {
         let (mut place, going) = (stage.place()?, going.clone());
         let (polled, tell) = (polled.clone(), tell.clone());
         thread::spawn(move || {
-            drive(&mut *place, async move {
-                let _ = polled.send(());
-                going.await;
-            });
+            drive(&mut *place, going.telling(polled));
             let _ = tell.send(());
         });
     }

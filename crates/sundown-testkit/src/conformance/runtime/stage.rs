@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use sundown::{Drive, Runtime};
+use sundown::{AbortHandle, Drive, Runtime};
 
 use super::{Running, Start};
 use crate::conformance::trial::{Checked, OrBroken, Trial, Unmet, require, wait};
@@ -23,11 +23,13 @@ pub(super) type Place = Box<dyn Drive>;
 pub(super) struct Stage {
     running: Running,
     patience: Duration,
+    /// Kept, so that only the rule about dropped handles depends on what comes of them.
+    handles: Mutex<Vec<AbortHandle>>,
 }
 
 impl Trial<Start> {
     pub(super) fn stage(&self) -> Stage {
-        Stage { running: (*self.subject)(), patience: self.patience }
+        Stage { running: (*self.subject)(), patience: self.patience, handles: Mutex::default() }
     }
 }
 
@@ -44,15 +46,21 @@ impl Stage {
         self.running.runtime.private().or_broken("`private`")
     }
 
-    /// Spawns a task; what it comes to arrives in the receiver.
+    /// Spawns a task, and keeps its handle.
+    pub(super) fn start(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let handle = self.running.runtime.spawn(Box::pin(task));
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
+    }
+
+    /// The same; what the task comes to arrives in the receiver.
     pub(super) fn spawn<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
     ) -> Receiver<T> {
         let (tell, ended) = mpsc::channel();
-        self.running.runtime.spawn(Box::pin(async move {
+        self.start(async move {
             let _ = tell.send(task.await);
-        }));
+        });
         ended
     }
 
@@ -82,17 +90,17 @@ impl Stage {
         let (tell, begun) = mpsc::channel();
         for _ in 0..self.running.threads {
             let (tell, release, patience) = (tell.clone(), blocked.release.clone(), self.patience);
-            self.running.runtime.spawn(Box::pin(async move {
+            self.start(async move {
                 let _ = tell.send(());
                 release.wait(patience * 4);
-            }));
+            });
         }
         for _ in 0..self.running.threads {
             wait(&begun, self.patience, "a task on each of the threads that the runtime is said to have")?;
         }
         for _ in 0..self.running.threads {
             let leaked = blocked.leaked.clone();
-            self.running.runtime.spawn(Box::pin(async move { leaked.store(true, Ordering::Release) }));
+            self.start(async move { leaked.store(true, Ordering::Release) });
         }
         Ok(blocked)
     }

@@ -17,10 +17,10 @@ pub(super) fn a_spawned_task_runs(trial: &Trial<Start>) -> Checked {
     stage.run("a task to run", async {})?;
     let runtime = stage.runtime();
     let (tell, ran) = channel();
-    stage.run("a task to spawn another", async move {
+    let _kept = stage.run("a task to spawn another", async move {
         runtime.spawn(Box::pin(async move {
             let _ = tell.send(());
-        }));
+        }))
     })?;
     trial.wait(&ran, "a task that was spawned in a task to run")
 }
@@ -29,11 +29,11 @@ pub(super) fn a_task_does_not_run_on_the_thread_that_spawned_it(trial: &Trial<St
     let stage = trial.stage();
     let runtime = stage.runtime();
     let (tell, ran) = channel();
-    let spawner = trial.at_once("`spawn`", move || {
-        runtime.spawn(Box::pin(async move {
+    let (spawner, _kept) = trial.at_once("`spawn`", move || {
+        let handle = runtime.spawn(Box::pin(async move {
             let _ = tell.send(thread::current().id());
         }));
-        thread::current().id()
+        (thread::current().id(), handle)
     })?;
     let thread = trial.wait(&ran, "a task to run")?;
     require(thread != spawner, || "expected the task on a thread of the runtime, it ran in `spawn`".into())
@@ -43,13 +43,13 @@ pub(super) fn a_task_spawned_in_a_place_runs_on_the_runtime(trial: &Trial<Start>
     let stage = trial.stage();
     let (runtime, mut place) = (stage.runtime(), stage.place()?);
     let (tell, ran) = channel();
-    let driver = trial.off_thread("a place in which a task is spawned", move || {
-        drive(&mut *place, async move {
+    let (driver, _kept) = trial.off_thread("a place in which a task is spawned", move || {
+        let handle = drive(&mut *place, async move {
             runtime.spawn(Box::pin(async move {
                 let _ = tell.send(thread::current().id());
-            }));
+            }))
         });
-        thread::current().id()
+        (thread::current().id(), handle)
     })?;
     let thread = trial.wait(&ran, "a task that was spawned in a place to run")?;
     require(thread != driver, || "expected the task on a thread of the runtime, it ran in the place".into())
@@ -60,11 +60,10 @@ pub(super) fn a_task_goes_on_when_its_handle_is_dropped(trial: &Trial<Start>) ->
     let ((polled, was_polled), (tell, ended)) = (channel(), channel());
     let (go, going) = wakeable();
     let handle = stage.runtime().spawn(Box::pin(async move {
-        let _ = polled.send(());
-        going.await;
+        going.telling(polled).await;
         let _ = tell.send(());
     }));
-    trial.wait(&was_polled, "a task to run")?;
+    trial.wait(&was_polled, "a task to run, and to wait")?;
     drop(handle);
     go.wake();
     trial.wait(&ended, "a task to go on after its handle was dropped")
@@ -104,11 +103,11 @@ pub(super) fn a_panic_in_a_task_leaves_the_runtime_running(trial: &Trial<Start>)
     let bystander = stage.spawn(going);
     let (tell, unwound) = channel();
     let tells = OnDrop(tell);
-    stage.runtime().spawn(Box::pin(async move {
+    stage.start(async move {
         let _tells = tells;
         // Without the hook, which would print it.
         std::panic::resume_unwind(Box::new("a task's panic, on purpose"));
-    }));
+    });
     trial.wait(&unwound, "a task that panics to be dropped")?;
     stage.run("a task to run after another has panicked", async {})?;
     go.wake();

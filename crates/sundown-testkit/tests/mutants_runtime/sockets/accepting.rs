@@ -70,6 +70,21 @@ impl Fault for WrongAddress {
     }
 }
 
+/// Looks at each connection, and is broken by one that has left.
+#[derive(Default)]
+pub(crate) struct EndedByError(AtomicBool);
+
+impl Fault for EndedByError {
+    fn poll_accept(&self, right: &mut dyn Accept, cx: &mut Context<'_>) -> Poll<Accepted> {
+        let (transport, peer) = ready!(right.poll_accept(cx))?;
+        let left = rustix::net::getpeername(&transport).is_err();
+        match self.0.fetch_or(left, Ordering::AcqRel) || left {
+            true => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+            false => Poll::Ready(Ok((transport, peer))),
+        }
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct ListenerGone(AtomicBool);
 

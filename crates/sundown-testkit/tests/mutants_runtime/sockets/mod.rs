@@ -10,7 +10,7 @@ use std::{os::fd::AsFd, time::Duration};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub(crate) use self::{
-    accepting::{DeafAccept, LastFirst, ListenerGone, Refused, WrongAddress},
+    accepting::{DeafAccept, EndedByError, LastFirst, ListenerGone, Refused, WrongAddress},
     descriptor::{Another, AsksService, Blocking},
     reading::{DeafRead, EndIsError, FirstWaker, ResetIsEnd, SocketGone, TurnedRound},
     writing::{DeafWrite, LastBufferFirst, OneWaker, SaysAll},

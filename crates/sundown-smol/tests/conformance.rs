@@ -19,7 +19,9 @@ fn own() -> Running {
     let executor = Arc::new(Executor::new());
     let (stop, stopped) = channel::bounded::<()>(1);
     let runs = executor.clone();
-    let thread = thread::spawn(move || drop(smol::block_on(runs.run(stopped.recv()))));
+    let thread = thread::spawn(move || {
+        let _ = smol::block_on(runs.run(stopped.recv()));
+    });
     Running::new(Smol::on(executor), 1).ended_by(move || {
         drop(stop);
         thread.join().unwrap();

@@ -62,6 +62,7 @@ mutants! { with(|| fault::None);
     ];
     a_place_at_a_time: with(places::OneAtATime::default) => many_places_work_side_by_side;
     a_place_for_once: with(|| places::Once) => a_place_can_be_used_again;
+    a_place_that_hides_a_panic: with(|| places::Hides) => a_panic_in_a_place_reaches_its_caller;
     a_place_that_waits_in_its_drop: with(|| places::PlainDrop) => a_place_can_be_made_and_dropped_inside_a_task;
     a_place_that_needs_the_service: with(|| places::NeedsService) => a_place_works_while_the_runtime_is_blocked, also [
         a_timer_polled_in_a_place_runs_while_the_runtime_is_blocked,

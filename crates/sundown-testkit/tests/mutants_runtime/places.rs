@@ -3,6 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, PoisonError,
@@ -89,6 +90,15 @@ impl Drive for OncePlace {
 impl Fault for Once {
     fn private(&self, right: &Tokio) -> io::Result<Box<dyn Drive>> {
         Ok(Box::new(OncePlace(Some(right.private()?))))
+    }
+}
+
+/// Nobody hears of a panic.
+pub(crate) struct Hides;
+
+impl Fault for Hides {
+    fn drive(&self, _: &Tokio, place: &mut dyn Drive, future: Driven<'_>) {
+        let _ = catch_unwind(AssertUnwindSafe(|| place.drive(future)));
     }
 }
 

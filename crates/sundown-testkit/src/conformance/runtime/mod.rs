@@ -149,6 +149,8 @@ rules! { $,
     places::many_places_work_side_by_side,
     /// A place is used for one call after another.
     places::a_place_can_be_used_again,
+    /// A place drives a future on the calling thread: its panic unwinds to the caller, who reports it.
+    places::a_panic_in_a_place_reaches_its_caller,
     /// A place can be made and dropped wherever a shutdown is started and added to: inside the runtime too.
     places::a_place_can_be_made_and_dropped_inside_a_task,
     /// A place works while the runtime is blocked.

@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::mpsc::channel,
     task::Poll,
     thread,
@@ -96,6 +97,22 @@ pub(super) fn a_place_can_be_used_again(trial: &Trial<Start>) -> Checked {
         drive(&mut *place, soon)
     })?;
     require(again.is_some(), || "expected a place to drive a second future to its end, it did not".into())
+}
+
+pub(super) fn a_panic_in_a_place_reaches_its_caller(trial: &Trial<Start>) -> Checked {
+    let stage = trial.stage();
+    let (mut broken, mut other) = (stage.place()?, stage.place()?);
+    let unwound = trial.off_thread("a place whose future panics", move || {
+        // Without the hook, which would print it.
+        let panics = async { resume_unwind(Box::new("a future's panic, on purpose")) };
+        let unwound = catch_unwind(AssertUnwindSafe(|| drive::<()>(&mut *broken, panics))).is_err();
+        // What a shutdown does with a place that a panic broke.
+        drop(broken);
+        unwound
+    })?;
+    require(unwound, || "expected the future's panic to unwind out of `drive`, which returned".into())?;
+    let driven = trial.off_thread("another place after that", move || drive(&mut *other, async {}))?;
+    require(driven.is_some(), || "expected another place to go on after that, it did not".into())
 }
 
 pub(super) fn a_place_can_be_made_and_dropped_inside_a_task(trial: &Trial<Start>) -> Checked {

@@ -1,4 +1,4 @@
-//! A runtime of plain threads, for suites whose subject is not a runtime: it has time, tasks and places, and no sockets.
+//! A runtime of plain threads, for suites whose subject is no runtime: it has time, tasks and places, and no sockets.
 
 use std::{
     future::Future,

@@ -7,9 +7,11 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Poll, Waker},
+    thread,
+    time::Duration,
 };
 
-use sundown::Job;
+use sundown::{Claims, InFlight, Job, Watch};
 
 use crate::fault::{Fault, Held, count};
 
@@ -81,6 +83,52 @@ impl Fault for NeedsAnEvent {
             Poll::Pending
         })
         .await;
+    }
+}
+
+/// Looks whether it is closed, and counts a moment later.
+#[derive(Default)]
+pub(crate) struct LooksAndCounts {
+    closed: AtomicBool,
+    held: Held,
+}
+
+#[sundown::async_trait]
+impl Fault for LooksAndCounts {
+    fn begin(&self, _: &Held, id: &str) -> Option<Job<()>> {
+        if self.closed.load(Ordering::Acquire) {
+            return None;
+        }
+        thread::sleep(Duration::from_micros(500));
+        self.held.begin(id, ()).ok()
+    }
+
+    fn joined(&self, _: &Held, watch: &Watch) {
+        self.held.joined(watch);
+    }
+
+    fn close(&self, _: &Held) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    async fn drained(&self, _: &Held) {
+        poll_fn(|cx| {
+            if count(&self.held) == 0 {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn in_flight(&self, _: &Held) -> InFlight {
+        self.held.in_flight()
+    }
+
+    fn claim(&self, _: &Held, claims: &Claims) {
+        self.closed.store(true, Ordering::Release);
+        self.held.claim(claims);
     }
 }
 

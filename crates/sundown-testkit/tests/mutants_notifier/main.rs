@@ -17,7 +17,8 @@ fn with<F: Fault>(fault: fn() -> F) -> Suite {
 }
 
 mutants! { with(|| fault::None);
-    a_notifier_that_needs_a_runtime: with(|| faults::NeedsARuntime) => prepare_works_outside_the_services_runtime, also [
+    a_notifier_that_needs_a_runtime: with(|| faults::NeedsARuntime)
+        => prepare_works_outside_the_services_runtime, also [
         a_refusing_outside_breaks_no_news,
         nothing_is_taken_where_nothing_is_offered,
         everything_accepted_is_acknowledged,
@@ -35,12 +36,14 @@ mutants! { with(|| fault::None);
     news_that_must_be_accepted: with(|| faults::NewsMustBeAccepted) => a_refusing_outside_breaks_no_news;
     a_probe_that_counts_as_a_job: with(|| faults::ProbeCounts) => nothing_is_taken_where_nothing_is_offered;
 
-    a_notifier_that_forgets_the_last: with(|| faults::ForgetsTheLast) => everything_accepted_is_acknowledged, also [
+    a_notifier_that_forgets_the_last: with(|| faults::ForgetsTheLast)
+        => everything_accepted_is_acknowledged, also [
         odd_ids_arrive,
         odd_payloads_arrive,
         thousands_of_jobs_are_acknowledged_to_the_job,
     ];
-    a_notifier_that_acknowledges_first: with(|| faults::AcknowledgesFirst) => nothing_refused_is_acknowledged, also [
+    a_notifier_that_acknowledges_first: with(|| faults::AcknowledgesFirst)
+        => nothing_refused_is_acknowledged, also [
         a_refusing_outside_breaks_no_news,
         a_part_accepted_is_acknowledged_to_the_job,
         nothing_is_acknowledged_while_the_outside_hangs,
@@ -52,7 +55,8 @@ mutants! { with(|| fault::None);
 
     a_call_that_waits_for_ever: with(|| faults::WaitsForEver)
         => a_hanging_outside_does_not_hold_the_call_past_its_deadline;
-    silence_that_counts_as_yes: with(|| faults::SilenceIsYes) => nothing_is_acknowledged_while_the_outside_hangs, also [
+    silence_that_counts_as_yes: with(|| faults::SilenceIsYes)
+        => nothing_is_acknowledged_while_the_outside_hangs, also [
         what_was_accepted_before_a_hang_counts,
         a_dropped_call_does_not_panic,
     ];

@@ -72,6 +72,8 @@ rules! { $,
     draining::a_drain_ends_with_the_last_piece_of_work,
     /// `drained` resolves when nothing is in flight: what ended before it was polled is no wake-up to wait for.
     draining::a_drain_sees_what_ended_before_it_was_polled,
+    /// Permission and count are one step: no work slips in once the component is closed and empty.
+    races::work_that_races_with_the_close_is_waited_for,
     /// `drained` is dropped at the claim if it has not resolved, and takes nothing with it.
     draining::a_dropped_drain_can_be_asked_again,
 

@@ -1,7 +1,11 @@
 //! Work that ends while the shutdown comes for it.
 
 use std::{
-    sync::{Arc, Barrier},
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Sender, channel},
+    },
     thread,
 };
 
@@ -19,6 +23,54 @@ use crate::conformance::{
 const ROUNDS: usize = 20;
 const THREADS: usize = 4;
 const JOBS: usize = 25;
+
+/// A component that never refuses is another rule's.
+const MOST: usize = 10_000;
+
+pub(super) fn work_that_races_with_the_close_is_waited_for(trial: &Trial<Fresh>) -> Checked {
+    (0..ROUNDS).try_for_each(|_| close_beside_begins(trial))
+}
+
+fn close_beside_begins(trial: &Trial<Fresh>) -> Checked {
+    let subject = trial.fresh();
+    let ((tell, begun), over) = (channel(), Arc::new(AtomicBool::new(false)));
+    let threads: Vec<_> = (0..THREADS)
+        .map(|thread| {
+            let (begin, tell, over) = (subject.begin.clone(), tell.clone(), over.clone());
+            thread::spawn(move || begin_until_refused(thread, &*begin, &tell, &over))
+        })
+        .collect();
+    for _ in 0..THREADS {
+        trial.wait(&begun, "work to begin")?;
+    }
+    trial.close(&subject)?;
+    trial.wait(&subject.drained()?.over, "`drained` to resolve once no work begins any more")?;
+    // SeqCst: whoever holds work and sees this holds it after the drain.
+    over.store(true, Ordering::SeqCst);
+    let slipped_in = trial.off_thread("those who begin work", move || {
+        threads.into_iter().map(|thread| thread.join().unwrap_or_default()).sum::<usize>()
+    })?;
+    require(slipped_in == 0, || {
+        format!("expected nothing in flight after the drain, saw {slipped_in} pieces of work that slipped in")
+    })
+}
+
+/// How often it had work in flight when the drain was over.
+fn begin_until_refused(
+    thread: usize,
+    begin: &(dyn Fn(&str) -> Option<Box<dyn Piece>> + Send + Sync),
+    tell: &Sender<()>,
+    over: &AtomicBool,
+) -> usize {
+    let mut slipped_in = 0;
+    for n in 0..MOST {
+        let Some(piece) = begin(&format!("job-{thread}-{n}")) else { break };
+        slipped_in += usize::from(over.load(Ordering::SeqCst));
+        piece.commit();
+        let _ = tell.send(());
+    }
+    slipped_in
+}
 
 pub(super) fn commits_that_race_with_the_claim_are_decided_once(trial: &Trial<Fresh>) -> Checked {
     (0..ROUNDS).try_for_each(|_| race(trial))

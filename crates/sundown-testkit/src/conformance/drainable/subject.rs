@@ -72,8 +72,8 @@ impl Subject {
         Subject { component, begin, named, lame_duck: false, runtime: Lent::bare() }
     }
 
-    /// The component is a lame duck: after its close it goes on with what is on its way. It refuses work from the moment
-    /// on in which its drain has nothing to wait for but work in flight.
+    /// The component is a lame duck: after its close it goes on with what is on its way. It refuses work from the
+    /// moment on in which its drain has nothing to wait for but work in flight.
     #[must_use]
     pub fn lame_duck(mut self) -> Self {
         self.lame_duck = true;

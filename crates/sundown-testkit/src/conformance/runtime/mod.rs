@@ -28,14 +28,14 @@ pub struct Running {
 }
 
 impl Running {
-    /// A runtime, by its adapter, whose tasks run on so many threads. The suite blocks them all, with as many tasks that
-    /// block: that is how it learns what works while the runtime is blocked.
+    /// A runtime, by its adapter, whose tasks run on so many threads. The suite blocks them all, by as many tasks that
+    /// block: so it learns what works while the runtime is blocked.
     pub fn new(runtime: impl Runtime, threads: usize) -> Self {
         Running { runtime: Arc::new(runtime), threads, end: None }
     }
 
-    /// How it is brought to its end; returns when it is gone. Also done when this is dropped. Without it, the rules about
-    /// a runtime that is gone are skipped.
+    /// How it is brought to its end; returns when it is gone. Also done when this is dropped. Without it, the rules
+    /// about a runtime that is gone are skipped.
     #[must_use]
     pub fn ended_by(mut self, end: impl FnOnce() + Send + 'static) -> Self {
         self.end = Some(Box::new(end));
@@ -186,6 +186,8 @@ rules! { $,
     reading::a_read_taken_up_by_another_task_wakes_that_one,
     /// `poll_read` gives zero at the end.
     reading::a_read_at_the_end_gives_zero,
+    /// `poll_read` is pending until there is something, be it the end: so a server learns that its client has gone.
+    reading::a_pending_read_is_woken_by_the_end,
     /// The errors of `poll_read` are those of the socket: a reset must not look like an end.
     reading::a_reset_is_an_error,
 
@@ -195,6 +197,8 @@ rules! { $,
     writing::a_write_says_how_much_it_took,
     /// `poll_write_vectored` is pending while the socket is full, and is woken when there is room.
     writing::a_write_to_a_full_socket_waits_until_the_client_reads,
+    /// The errors of `poll_write_vectored` are those of the socket: what nobody reads any more was not written.
+    writing::a_write_to_a_client_that_has_left_is_an_error,
     /// One task reads and one writes at the same time.
     writing::one_task_reads_while_another_writes,
 

@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::net::sockopt::set_socket_linger;
+
 use super::{
     Start,
     wire::{Pair, read, read_telling},
@@ -84,11 +86,23 @@ pub(super) fn a_read_at_the_end_gives_zero(trial: &Trial<Start>) -> Checked {
     require(read == [4, 0, 0], || format!("expected reads of 4, 0 and again 0 bytes, saw {read:?}"))
 }
 
+pub(super) fn a_pending_read_is_woken_by_the_end(trial: &Trial<Start>) -> Checked {
+    let stage = trial.stage();
+    let Pair { transport, client } = stage.pair()?;
+    let (waits, waiting) = channel();
+    let read = stage.spawn(async move { read_telling(&*transport, &mut [0; 8], &waits).await });
+    trial.wait(&waiting, "a pending read while there is no data")?;
+    client.shutdown(Shutdown::Write).or_broken("the client's half-close")?;
+    let read =
+        trial.wait(&read, "a pending read to be woken by the end")?.or_broken("`poll_read` at the end")?;
+    require(read == 0, || format!("expected 0 bytes at the end, saw {read}"))
+}
+
 pub(super) fn a_reset_is_an_error(trial: &Trial<Start>) -> Checked {
     let stage = trial.stage();
     let Pair { transport, client } = stage.pair()?;
     // Closing with a linger of zero resets.
-    rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).or_broken("a linger of zero")?;
+    set_socket_linger(&client, Some(Duration::ZERO)).or_broken("a linger of zero")?;
     drop(client);
     let read =
         stage.run("a reset connection to be noticed", async move { read(&*transport, &mut [0; 8]).await })?;

@@ -5,7 +5,10 @@ use std::{
     net::TcpStream,
     sync::{Arc, mpsc::channel},
     thread,
+    time::Duration,
 };
+
+use rustix::net::sockopt::set_socket_linger;
 
 use super::{
     Start,
@@ -81,6 +84,25 @@ pub(super) fn a_write_to_a_full_socket_waits_until_the_client_reads(trial: &Tria
         read.join().map_err(|_| "it panicked").or_broken("the client")?.or_broken("the client's read")?;
     require(read == written, || {
         format!("the writes say that they took {written} bytes, the client saw {read}")
+    })
+}
+
+pub(super) fn a_write_to_a_client_that_has_left_is_an_error(trial: &Trial<Start>) -> Checked {
+    let stage = trial.stage();
+    let Pair { transport, client } = stage.pair()?;
+    // Closing with a linger of zero resets.
+    set_socket_linger(&client, Some(Duration::ZERO)).or_broken("a linger of zero")?;
+    drop(client);
+    let written = stage.run("writes to a client that has left", async move {
+        let chunk = [0; 1024];
+        // The reset may still be on its way when the first one is written.
+        for _ in 0..1000 {
+            write(&*transport, &[IoSlice::new(&chunk)]).await?;
+        }
+        Ok::<_, io::Error>(())
+    })?;
+    require(written.is_err(), || {
+        "expected an error from writes to a client that has left, they succeeded".into()
     })
 }
 

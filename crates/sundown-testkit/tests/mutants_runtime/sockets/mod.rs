@@ -12,8 +12,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 pub(crate) use self::{
     accepting::{DeafAccept, EndedByError, LastFirst, ListenerGone, Refused, WrongAddress},
     descriptor::{Another, AsksService, Blocking},
-    reading::{DeafRead, EndIsError, FirstWaker, ResetIsEnd, SocketGone, TurnedRound},
-    writing::{DeafWrite, LastBufferFirst, OneWaker, SaysAll},
+    reading::{DeafRead, EndIsError, FirstWaker, MissesTheEnd, ResetIsEnd, SocketGone, TurnedRound},
+    writing::{AlwaysWritten, DeafWrite, LastBufferFirst, OneWaker, SaysAll},
 };
 
 /// Whether there is something to read or to accept now, so that a mutant is deaf only where it had to wait for it.

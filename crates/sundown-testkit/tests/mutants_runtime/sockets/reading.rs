@@ -1,12 +1,14 @@
 use std::{
     io,
+    os::fd::OwnedFd,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
 };
 
+use rustix::net::{RecvFlags, recv};
 use sundown::Transport;
 
 use super::is_readable;
@@ -36,6 +38,31 @@ impl Fault for DeafRead {
             true => right.poll_read(cx, buf),
             false => right.poll_read(&mut Context::from_waker(Waker::noop()), buf),
         }
+    }
+}
+
+/// Who waits is woken by data only: what is ready without any is polled on.
+pub(crate) struct MissesTheEnd;
+
+struct DataOnly(Waker, OwnedFd);
+
+impl Wake for DataOnly {
+    fn wake(self: Arc<Self>) {
+        let mut byte = [0];
+        if !matches!(recv(&self.1, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((0, _))) {
+            self.0.wake_by_ref();
+        }
+    }
+}
+
+impl Fault for MissesTheEnd {
+    fn poll_read(&self, right: &dyn Transport, cx: &mut Context<'_>, buf: &mut [u8]) -> Read {
+        if is_readable(right) {
+            return right.poll_read(cx, buf);
+        }
+        let fd = right.as_fd().try_clone_to_owned().unwrap();
+        let data_only = Waker::from(Arc::new(DataOnly(cx.waker().clone(), fd)));
+        right.poll_read(&mut Context::from_waker(&data_only), buf)
     }
 }
 

@@ -29,6 +29,16 @@ impl Fault for SaysAll {
     }
 }
 
+/// Hides what became of it.
+pub(crate) struct AlwaysWritten;
+
+impl Fault for AlwaysWritten {
+    fn poll_write(&self, right: &dyn Transport, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Io {
+        let all = bufs.iter().map(|buffer| buffer.len()).sum();
+        right.poll_write_vectored(cx, bufs).map(|written| Ok(written.unwrap_or(all)))
+    }
+}
+
 /// Who waits for room is not woken.
 pub(crate) struct DeafWrite;
 

@@ -91,7 +91,9 @@ mutants! { with(|| fault::None);
         => a_job_dropped_after_the_announcement_is_claimed;
 
     a_conclusion_that_waits_for_a_taker: with(|| ending::WaitsForATaker)
-        => conclude_ends_when_nothing_was_taken_over;
+        => conclude_ends_when_nothing_was_taken_over, also [
+        commits_that_race_with_the_claim_are_decided_once,
+    ];
     a_conclusion_that_waits_for_the_taker: with(|| ending::WaitsForTheTaker)
         => conclude_ends_when_everything_was_taken_over;
     a_force_that_waits: with(|| ending::ForceWaits) => force_returns_at_once;

@@ -22,7 +22,7 @@ use crate::conformance::{
 
 const ROUNDS: usize = 20;
 const THREADS: usize = 4;
-const JOBS: usize = 25;
+const JOBS: usize = 10;
 
 /// A component that never refuses is another rule's.
 const MOST: usize = 10_000;

@@ -12,8 +12,8 @@ use std::{
 };
 
 use sundown::{
-    Builder, Claims, Deadline, Drainable, HandOver, InFlight, JobLine, Notifier, NotifyError, Report,
-    Reserve, Runtime, Shutdown, Watch,
+    Builder, Claims, Deadline, Drainable, HandOver, InFlight, JobLine, Notifier, NotifyError, Receipt,
+    Report, Reserve, Runtime, Shutdown, Watch,
 };
 
 use super::{Piece, Subject};
@@ -35,10 +35,10 @@ impl Trial<Fresh> {
         (*self.subject)()
     }
 
-    /// One whose work are jobs.
+    /// One whose work is jobs.
     pub(super) fn fresh_store(&self) -> Checked<Subject> {
         let subject = self.fresh();
-        if subject.named { Ok(subject) } else { Err(Unmet::skipped("its work are no jobs")) }
+        if subject.named { Ok(subject) } else { Err(Unmet::skipped("nobody can take its work over")) }
     }
 
     pub(super) fn close(&self, subject: &Subject) -> Checked {
@@ -150,7 +150,7 @@ impl Notifier for TakesAll {
     }
 }
 
-/// A component with another way to close and to claim, which is not asked for more.
+/// A component with another way to close and to claim.
 pub(super) struct Staged<F> {
     pub(super) component: Arc<dyn Drainable>,
     pub(super) closes: bool,
@@ -181,5 +181,9 @@ impl<F: Fn(&dyn Drainable, &Claims) + Send + Sync + 'static> Drainable for Stage
 
     fn claim(&self, claims: &Claims) {
         (self.claim)(&*self.component, claims);
+    }
+
+    async fn conclude(&self, receipt: &Receipt) {
+        self.component.conclude(receipt).await;
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use serde::Serialize;
-use sundown::{Drainable, Guard, Job, Runtime};
+use sundown::{Drainable, Job, Runtime};
 
 use crate::conformance::lent::Lent;
 
@@ -11,7 +11,7 @@ use crate::conformance::lent::Lent;
 pub struct Subject {
     pub(super) component: Arc<dyn Drainable>,
     pub(super) begin: Begin,
-    /// Whether its work are jobs, which it claims.
+    /// Whether its work is jobs, which it claims.
     pub(super) named: bool,
     /// Whether it goes on after its close, until its drain waits.
     pub(super) lame_duck: bool,
@@ -32,12 +32,6 @@ impl<P: Serialize + Send + Sync + 'static> Piece for Job<P> {
     }
 }
 
-impl Piece for Guard {
-    fn commit(self: Box<Self>) -> bool {
-        true
-    }
-}
-
 /// Work that nobody can take over.
 struct Anonymous<G>(#[allow(dead_code, reason = "it is kept for its destructor")] G);
 
@@ -48,7 +42,7 @@ impl<G: Send + 'static> Piece for Anonymous<G> {
 }
 
 impl Subject {
-    /// A component whose work are jobs: begun with an id, and claimed at a shutdown if they have not committed. `None`
+    /// A component whose work is jobs: begun with an id, and claimed at a shutdown if they have not committed. `None`
     /// refuses the job.
     pub fn jobs<P: Piece>(
         component: impl Drainable,

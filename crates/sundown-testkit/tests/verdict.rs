@@ -65,7 +65,9 @@ fn what_cannot_be_tried_is_skipped_by_name() {
     .run();
     assert!(verdict.broken().is_empty(), "{verdict}");
     assert!(verdict.skipped().contains(&"a_claimed_job_cannot_commit"));
-    assert!(verdict.to_string().contains("skipped: a_claimed_job_cannot_commit: nobody can take its work over"));
+    assert!(
+        verdict.to_string().contains("skipped: a_claimed_job_cannot_commit: nobody can take its work over")
+    );
 }
 
 #[test]

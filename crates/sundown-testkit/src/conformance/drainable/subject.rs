@@ -21,6 +21,31 @@ pub struct Subject {
 type Begin = Arc<dyn Fn(&str) -> Option<Box<dyn Piece>> + Send + Sync>;
 
 /// A piece of work that has begun. Dropped, it ends without an effect.
+///
+/// A [`Job`] is one. Whoever wraps it says what has become of the effect, not what was tried:
+///
+/// ```
+/// use sundown::Job;
+/// use sundown_testkit::conformance::Piece;
+///
+/// struct Payment(Job<u64>);
+///
+/// impl Piece for Payment {
+///     fn commit(self: Box<Self>) -> bool {
+///         let Ok(commit) = self.0.commit() else { return false };
+///         // … the effect: book the amount …
+///         commit.done();
+///         true
+///     }
+/// }
+/// ```
+///
+/// Wrong is to have the effect and to ask afterwards, since the job may be somebody else's by then:
+///
+/// ```ignore
+/// self.ledger.book(self.0.payload()); // from here on it may be booked twice …
+/// self.0.complete().is_ok()           // … and this says so too late
+/// ```
 pub trait Piece: Send + 'static {
     /// Has its effect and ends. Returns whether the effect was its own to have: not if a shutdown has taken the job.
     fn commit(self: Box<Self>) -> bool;

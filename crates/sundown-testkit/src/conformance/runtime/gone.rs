@@ -31,10 +31,7 @@ pub(super) fn a_place_can_be_made_after_the_runtime_is_gone(trial: &Trial<Start>
 fn works(trial: &Trial<Start>, stage: &Stage, mut place: Place) -> Checked {
     let runtime = stage.runtime();
     let driven = trial.off_thread("a place after the runtime is gone", move || {
-        drive(
-            &mut *place,
-            async move { runtime.sleep_until(Instant::now() + Duration::from_millis(5)).await },
-        )
+        drive(&mut *place, runtime.sleep_until(Instant::now() + Duration::from_millis(5)))
     })?;
     require(driven.is_some(), || "expected the place to drive a timer to its end, it returned before".into())
 }

@@ -10,12 +10,11 @@ use sundown_tests::{
     http::{End, Framing, Monitor, Service, terminate_and_hurry},
 };
 
-const SERVICE: &str = env!("CARGO_BIN_EXE_service_tokio");
-const RESPONDER: &str = env!("CARGO_BIN_EXE_responder");
+use super::PROGRAMS;
 
 fn start() -> (Service, Monitor) {
     let monitor = Monitor::taking_all();
-    (Service::start(RESPONDER, &[], Some(&monitor)), monitor)
+    (PROGRAMS.responder(&[], Some(&monitor)), monitor)
 }
 
 #[test]
@@ -160,7 +159,7 @@ fn a_service_that_cannot_start_says_why_in_one_line_and_exits_at_once() {
         let mut variables = vec![("PORT", "0"), ("GRACE", "10")];
         variables.retain(|(other, _)| *other != name);
         variables.push((name, value));
-        let ending = Child::spawn_with(SERVICE, "", &variables).end();
+        let ending = Child::spawn(PROGRAMS.service, "", &variables).end();
         let complaints = &ending.complaints;
         println!("{name}={value}: {}", complaints.trim_end());
         assert!(ending.status.code().is_some_and(|code| code != 0), "{name}={value}: {}", ending.status);

@@ -7,15 +7,16 @@ use sundown_tests::{
     promised, side_by_side,
 };
 
-const SERVICE: &str = env!("CARGO_BIN_EXE_service_tokio");
-const RESPONDER: &str = env!("CARGO_BIN_EXE_responder");
+use super::PROGRAMS;
+
+/// What blocks this has only one thread for everything: to accept, too.
+const ONE_THREAD: [(&str, &str); 2] = [("THREADS", "1"), ("LIFE", "task")];
 
 /// A service of one thread, which is blocked by the handler of `blocker`.
-fn block(program: &str, monitor: &Monitor, before: impl FnOnce(&mut Service)) -> (Service, Client) {
-    let mut service = Service::start(program, &[("THREADS", "1")], Some(monitor));
+fn block(monitor: &Monitor, before: impl FnOnce(&mut Service)) -> (Service, Client) {
+    let mut service = PROGRAMS.responder(&ONE_THREAD, Some(monitor));
     before(&mut service);
-    let path = if program == SERVICE { "/block?ms=60000" } else { "/wait?block=true" };
-    let blocker = service.begin(path, "blocker");
+    let blocker = service.begin("/wait?block=true", "blocker");
     (service, blocker)
 }
 
@@ -27,11 +28,11 @@ fn every_blocked_handlers_client_is_told_that_its_job_was_handed_over() {
         let variables = [("THREADS", &*number), ("GRACE", "4")];
         let ids: Vec<_> = (0..*threads).map(|n| format!("blocked-{n}")).collect();
         let (service, clients) = if *threads == 1 {
-            let mut service = Service::start(SERVICE, &variables, Some(&monitor));
+            let mut service = PROGRAMS.service(&variables, Some(&monitor));
             let client = service.begin("/block?ms=60000", &ids[0]);
             (service, vec![client])
         } else {
-            let mut service = Service::start(RESPONDER, &variables, Some(&monitor));
+            let mut service = PROGRAMS.responder(&variables, Some(&monitor));
             let clients = service.block_together(&ids);
             (service, clients)
         };
@@ -50,7 +51,7 @@ fn every_blocked_handlers_client_is_told_that_its_job_was_handed_over() {
 #[test]
 fn a_blocked_client_is_answered_in_a_grace_of_a_second() {
     let monitor = Monitor::taking_all();
-    let mut service = Service::start(SERVICE, &[("THREADS", "1"), ("GRACE", "1")], Some(&monitor));
+    let mut service = PROGRAMS.service(&[("THREADS", "1"), ("GRACE", "1")], Some(&monitor));
     let client = service.begin("/block?ms=60000", "blocked");
     let queued = Client::asking(service.address, "/fast", "queued");
     let signalled = service.terminate();
@@ -64,7 +65,7 @@ fn a_blocked_client_is_answered_in_a_grace_of_a_second() {
 #[test]
 fn who_waits_in_the_accept_queue_of_a_blocked_process_gets_503() {
     let monitor = Monitor::taking_all();
-    let (service, blocker) = block(SERVICE, &monitor, |_| {});
+    let (service, blocker) = block(&monitor, |_| {});
     let queued: Vec<_> =
         (0..60).map(|n| Client::asking(service.address, "/fast", &format!("queued-{n}"))).collect();
     terminate_and_hurry(&service, &monitor);
@@ -73,7 +74,7 @@ fn who_waits_in_the_accept_queue_of_a_blocked_process_gets_503() {
         client.only_reply("GET").assert_retry("not-started");
     }
     let ending = service.end();
-    assert!(ending.complaints.contains("answered from the accept queue: 60"), "{}", ending.complaints);
+    assert_eq!(ending.report().note("http", "answered from the accept queue"), 60);
     assert_eq!(monitor.jobs(), ["blocker"], "what was never started is nobody's job");
     ending.assert_code(0);
 }
@@ -82,7 +83,7 @@ fn who_waits_in_the_accept_queue_of_a_blocked_process_gets_503() {
 fn a_request_that_is_unread_on_a_kept_connection_gets_503() {
     let monitor = Monitor::taking_all();
     let mut kept = Vec::new();
-    let (service, blocker) = block(SERVICE, &monitor, |service| {
+    let (service, blocker) = block(&monitor, |service| {
         kept.extend((0..20).map(|_| service.connect_kept()));
     });
     for client in &mut kept {
@@ -101,7 +102,7 @@ fn a_request_that_is_unread_on_a_kept_connection_gets_503() {
 fn part_of_a_head_gets_a_503_without_a_body() {
     let monitor = Monitor::taking_all();
     let mut parts = Vec::new();
-    let (service, blocker) = block(SERVICE, &monitor, |service| {
+    let (service, blocker) = block(&monitor, |service| {
         // One is read before, one after an answer, ...
         let (mut fresh, mut kept) = (service.connect(), service.connect_kept());
         fresh.send("GET /fast HT");
@@ -125,7 +126,7 @@ fn part_of_a_head_gets_a_503_without_a_body() {
 fn an_idle_connection_gets_an_end_and_no_bytes() {
     let monitor = Monitor::taking_all();
     let mut idle = Vec::new();
-    let (service, blocker) = block(SERVICE, &monitor, |service| {
+    let (service, blocker) = block(&monitor, |service| {
         idle.extend([service.connect(), service.connect_kept()]);
     });
     idle.push(service.connect());
@@ -140,7 +141,7 @@ fn an_idle_connection_gets_an_end_and_no_bytes() {
 #[test]
 fn a_blocked_head_request_gets_the_headers_and_no_body() {
     let monitor = Monitor::taking_all();
-    let mut service = Service::start(RESPONDER, &[("THREADS", "1")], Some(&monitor));
+    let mut service = PROGRAMS.responder(&[("THREADS", "1")], Some(&monitor));
     let mut client = service.connect();
     client.send("HEAD /wait?block=true HTTP/1.1\r\nhost: test\r\nx-job-id: head\r\n\r\n");
     service.wait_for_start("head");
@@ -152,7 +153,7 @@ fn a_blocked_head_request_gets_the_headers_and_no_body() {
 #[test]
 fn a_client_that_has_half_closed_is_answered() {
     let monitor = Monitor::taking_all();
-    let (service, mut blocker) = block(RESPONDER, &monitor, |_| {});
+    let (service, mut blocker) = block(&monitor, |_| {});
     blocker.half_close();
     let mut queued = Client::asking(service.address, "/fast", "queued");
     queued.half_close();
@@ -169,7 +170,7 @@ fn a_client_that_has_half_closed_is_answered() {
 #[test]
 fn a_blocked_upload_is_answered_while_it_is_still_being_sent() {
     let monitor = Monitor::taking_all();
-    let mut service = Service::start(RESPONDER, &[("THREADS", "1")], Some(&monitor));
+    let mut service = PROGRAMS.responder(&[("THREADS", "1")], Some(&monitor));
     let mut client = service.connect();
     client.send(
         "POST /wait?block=true HTTP/1.1\r\nhost: test\r\nx-job-id: up\r\ncontent-length: 3000000\r\n\r\n",
@@ -187,7 +188,7 @@ fn a_blocked_upload_is_answered_while_it_is_still_being_sent() {
 #[test]
 fn where_nobody_acknowledges_the_blocked_clients_are_told_to_retry() {
     let monitor = Monitor::start(|_| Answer::Status(500));
-    let mut service = Service::start(RESPONDER, &[("THREADS", "2")], Some(&monitor));
+    let mut service = PROGRAMS.responder(&[("THREADS", "2")], Some(&monitor));
     let ids = ["a", "b"].map(str::to_owned);
     let clients = service.block_together(&ids);
     terminate_and_hurry(&service, &monitor);
@@ -199,19 +200,25 @@ fn where_nobody_acknowledges_the_blocked_clients_are_told_to_retry() {
     assert_eq!(ending.report().jobs("unacknowledged"), ids);
 }
 
-/// The one worker is blocked, and `main`, which accepts, is not: the connections' own tasks never run.
+/// The threads that run tasks are blocked, and `main`, which accepts, may not be: then the connections' own tasks never
+/// run.
 #[test]
 fn a_client_whose_connection_nobody_has_looked_at_is_answered() {
-    let monitor = Monitor::taking_all();
-    let program = env!("CARGO_BIN_EXE_service_async_std");
-    let mut service = Service::start(program, &[("THREADS", "1")], Some(&monitor));
-    let blocked = service.begin("/block?ms=60000", "blocked");
-    let asking: Vec<_> =
-        (0..20).map(|n| Client::asking(service.address, "/fast", &format!("asking-{n}"))).collect();
-    terminate_and_hurry(&service, &monitor);
-    for client in asking {
-        client.only_reply("GET").assert_retry("not-started");
-    }
-    blocked.only_reply("GET").assert_success("handed-over", "blocked");
-    service.end().assert_code(0);
+    side_by_side(&["1", "2"], |threads| {
+        let monitor = Monitor::taking_all();
+        let mut service = PROGRAMS.responder(&[("THREADS", threads)], Some(&monitor));
+        let ids: Vec<_> =
+            (0..threads.parse().expect("a number")).map(|n: u32| format!("blocked-{n}")).collect();
+        let blocked = service.block_together(&ids);
+        let asking: Vec<_> =
+            (0..20).map(|n| Client::asking(service.address, "/fast", &format!("asking-{n}"))).collect();
+        terminate_and_hurry(&service, &monitor);
+        for client in asking {
+            client.only_reply("GET").assert_retry("not-started");
+        }
+        for (id, client) in ids.iter().zip(blocked) {
+            client.only_reply("GET").assert_success("handed-over", id);
+        }
+        service.end().assert_code(0);
+    });
 }

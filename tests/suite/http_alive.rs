@@ -4,12 +4,12 @@ use std::{thread, time::Duration};
 
 use sundown_tests::http::{Answer, Client, End, Framing, Monitor, Service, terminate_and_hurry};
 
-const RESPONDER: &str = env!("CARGO_BIN_EXE_responder");
+use super::PROGRAMS;
 
 /// A service, and the monitor that takes all its jobs over.
 fn start(variables: &[(&str, &str)]) -> (Service, Monitor) {
     let monitor = Monitor::taking_all();
-    (Service::start(RESPONDER, variables, Some(&monitor)), monitor)
+    (PROGRAMS.responder(variables, Some(&monitor)), monitor)
 }
 
 /// A connection on which this was sent, once the handler of job `it` has begun.
@@ -411,7 +411,7 @@ fn who_asks_while_draining_is_served_and_told_that_it_was_the_last() {
 fn the_monitors_reply_is_waited_for_before_anybody_is_answered() {
     let delay = Duration::from_millis(300);
     let monitor = Monitor::start(move |_| Answer::AcknowledgeAfter(delay));
-    let mut service = Service::start(RESPONDER, &[], Some(&monitor));
+    let mut service = PROGRAMS.responder(&[], Some(&monitor));
     let client = service.begin("/wait", "it");
     let signalled = terminate_and_hurry(&service, &monitor);
     let transcript = client.end();
@@ -424,7 +424,7 @@ fn the_monitors_reply_is_waited_for_before_anybody_is_answered() {
 #[test]
 fn a_request_that_comes_after_the_claim_gets_503_and_no_handler() {
     let monitor = Monitor::start(|_| Answer::AcknowledgeAfter(Duration::from_millis(400)));
-    let mut service = Service::start(RESPONDER, &[], Some(&monitor));
+    let mut service = PROGRAMS.responder(&[], Some(&monitor));
     let waiting = service.begin("/wait", "waiting");
     terminate_and_hurry(&service, &monitor);
     monitor.wait_for_jobs();

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use sundown_tests::{Child, Ending, side_by_side};
+use sundown_tests::{Ending, side_by_side};
 
-const UNRULY: &str = env!("CARGO_BIN_EXE_unruly");
+use super::PROGRAMS;
+
 const GRACE: Duration = Duration::from_secs(4);
 
 /// What becomes of the good parts, whoever misbehaves beside them.
@@ -18,7 +19,7 @@ const GOOD: [&[&str]; 4] = [
 ];
 
 fn terminate(arguments: &str) -> Ending {
-    Child::ready(UNRULY, arguments).terminate(GRACE, &GOOD)
+    PROGRAMS.ready(arguments).terminate(GRACE, &GOOD)
 }
 
 /// The component's name, the step of the report, what that says, the exit code.
@@ -92,7 +93,7 @@ fn a_component_behind_one_that_never_drains_has_its_turn_before_the_claim() {
 #[test]
 fn a_component_behind_one_that_panics_has_its_turn_at_once() {
     side_by_side(&["panics-in-close", "panics-in-drained"], |culprit| {
-        let mut child = Child::ready(UNRULY, &format!("--in-turn --component {culprit}"));
+        let mut child = PROGRAMS.ready(&format!("--in-turn --component {culprit}"));
         let signalled = child.signal(Signal::TERM);
         let closed = child.wait_for("gate close").at;
         assert!(closed - signalled < Duration::from_millis(500), "after {:?}", closed - signalled);

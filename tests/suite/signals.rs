@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use sundown_tests::{Child, ROOM, promised, side_by_side};
+use sundown_tests::{ROOM, promised, side_by_side};
 
-const UNRULY: &str = env!("CARGO_BIN_EXE_unruly");
+use super::PROGRAMS;
+
 const GRACE: Duration = Duration::from_secs(4);
 /// What is left of the grace for the drain when nothing is shrunk.
 const DRAIN: Duration = Duration::from_millis(2_200);
@@ -22,7 +23,7 @@ fn let_the_repeat_pass() {
 fn each_of_the_three_signals_begins_and_is_the_reason() {
     let cases = [(Signal::TERM, "SIGTERM"), (Signal::INT, "SIGINT"), (Signal::QUIT, "SIGQUIT")];
     side_by_side(&cases, |&(signal, name)| {
-        let child = Child::ready(UNRULY, "");
+        let child = PROGRAMS.ready("");
         let signalled = child.signal(signal);
         let ending = child.end();
         ending.assert_within(promised(GRACE), signalled);
@@ -35,7 +36,7 @@ fn each_of_the_three_signals_begins_and_is_the_reason() {
 
 #[test]
 fn a_second_term_changes_nothing() {
-    let mut child = Child::ready(UNRULY, "");
+    let mut child = PROGRAMS.ready("");
     let signalled = child.signal(Signal::TERM);
     child.wait_for("witness draining");
     for _ in 0..2 {
@@ -59,7 +60,7 @@ fn a_second_interrupt_goes_straight_to_the_claim_and_hands_over() {
         (Signal::QUIT, Signal::INT, "SIGQUIT"),
     ];
     side_by_side(&cases, |&(first, second, reason)| {
-        let mut child = Child::ready(UNRULY, "");
+        let mut child = PROGRAMS.ready("");
         child.signal(first);
         child.wait_for("witness draining");
         let_the_repeat_pass();
@@ -83,7 +84,7 @@ fn a_second_interrupt_goes_straight_to_the_claim_and_hands_over() {
 #[test]
 fn a_third_interrupt_exits_at_once() {
     // What the second one started is never over.
-    let mut child = Child::ready(UNRULY, "--taker blocks-in-incomplete");
+    let mut child = PROGRAMS.ready("--taker blocks-in-incomplete");
     child.signal(Signal::INT);
     child.wait_for("witness draining");
     let_the_repeat_pass();
@@ -101,7 +102,7 @@ fn a_third_interrupt_exits_at_once() {
 fn an_interrupt_that_is_delivered_twice_counts_once() {
     // Counted twice, the second delivery would hurry and the next interrupt exit with 130.
     for _attempt in 0..10 {
-        let mut child = Child::ready(UNRULY, "");
+        let mut child = PROGRAMS.ready("");
         let first = child.signal(Signal::INT);
         child.wait_for("witness draining");
         let second = child.signal(Signal::INT);
@@ -123,7 +124,7 @@ fn an_interrupt_that_is_delivered_twice_counts_once() {
 
 #[test]
 fn a_shutdown_to_which_nothing_was_added_leaves_at_once() {
-    let child = Child::ready(UNRULY, "--bare");
+    let child = PROGRAMS.ready("--bare");
     let signalled = child.signal(Signal::TERM);
     let ending = child.end();
     ending.assert_within(Duration::from_millis(100), signalled);
@@ -133,7 +134,7 @@ fn a_shutdown_to_which_nothing_was_added_leaves_at_once() {
 
 #[test]
 fn a_component_that_comes_too_late_is_refused_by_name_and_changes_nothing() {
-    let child = Child::ready(UNRULY, "--main adds");
+    let child = PROGRAMS.ready("--main adds");
     let signalled = child.signal(Signal::TERM);
     let ending = child.end();
     ending.assert_within(promised(GRACE), signalled);
@@ -150,7 +151,7 @@ fn a_component_that_comes_too_late_is_refused_by_name_and_changes_nothing() {
 #[test]
 fn a_signal_tightens_the_deadline_of_a_shutdown_under_way() {
     // A minute for a deploy; the platform gives four seconds from its signal.
-    let mut child = Child::ready(UNRULY, "--begin-within 60");
+    let mut child = PROGRAMS.ready("--begin-within 60");
     child.wait_for("witness draining requested: deploy");
     assert!(child.stays_for(REPEAT), "there is a minute");
     let signalled = child.signal(Signal::TERM);
@@ -164,7 +165,7 @@ fn a_signal_tightens_the_deadline_of_a_shutdown_under_way() {
 
 #[test]
 fn a_signal_does_not_move_a_nearer_deadline_away() {
-    let mut child = Child::ready(UNRULY, "--grace 60 --begin-within 2");
+    let mut child = PROGRAMS.ready("--grace 60 --begin-within 2");
     let began = child.wait_for("witness draining requested: deploy").at;
     child.signal(Signal::TERM);
     let ending = child.end();
@@ -174,7 +175,7 @@ fn a_signal_does_not_move_a_nearer_deadline_away() {
 
 #[test]
 fn a_deadline_beyond_all_time_is_as_good_as_none() {
-    let mut child = Child::ready(UNRULY, "--begin-within 18000000000000000000");
+    let mut child = PROGRAMS.ready("--begin-within 18000000000000000000");
     child.wait_for("witness draining requested: deploy");
     let signalled = child.signal(Signal::TERM);
     let ending = child.end();

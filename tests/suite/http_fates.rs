@@ -7,8 +7,7 @@ use sundown_tests::{
     side_by_side,
 };
 
-const SERVICE: &str = env!("CARGO_BIN_EXE_service_tokio");
-const RESPONDER: &str = env!("CARGO_BIN_EXE_responder");
+use super::PROGRAMS;
 
 /// Asks for `path` once for each id; the handlers have begun.
 fn crowd(service: &mut Service, path: &str, ids: &[String]) -> Vec<Client> {
@@ -39,7 +38,7 @@ fn successes(ids: &[String], clients: Vec<Client>) -> (Vec<String>, Vec<Reply>) 
 #[test]
 fn where_the_monitor_refuses_everybody_is_told_to_retry() {
     let monitor = Monitor::start(|_| Answer::Status(500));
-    let mut service = Service::start(SERVICE, &[("THREADS", "2")], Some(&monitor));
+    let mut service = PROGRAMS.service(&[("THREADS", "2")], Some(&monitor));
     let ids = ids(5);
     let clients = crowd(&mut service, "/sleep?ms=60000", &ids);
     terminate_and_hurry(&service, &monitor);
@@ -58,7 +57,7 @@ fn where_the_monitor_refuses_everybody_is_told_to_retry() {
 fn where_nobody_listens_for_the_jobs_everybody_is_told_to_retry() {
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let url = format!("http://{}/", nobody.expect("it was bound"));
-    let mut service = Service::start(SERVICE, &[("THREADS", "1"), ("GRACE", "2"), ("SINK_URL", &url)], None);
+    let mut service = PROGRAMS.service(&[("THREADS", "1"), ("GRACE", "2"), ("SINK_URL", &url)], None);
     let alive = service.begin("/sleep?ms=60000", "alive");
     let blocked = service.begin("/block?ms=60000", "blocked");
     service.terminate();
@@ -74,7 +73,7 @@ fn where_nobody_listens_for_the_jobs_everybody_is_told_to_retry() {
 #[test]
 fn of_many_jobs_those_of_the_acknowledged_batch_are_handed_over() {
     let monitor = Monitor::start(|batch| if batch == 0 { Answer::Acknowledge } else { Answer::Hang });
-    let mut service = Service::start(SERVICE, &[("THREADS", "2")], Some(&monitor));
+    let mut service = PROGRAMS.service(&[("THREADS", "2")], Some(&monitor));
     let ids = ids(150);
     let clients = crowd(&mut service, "/sleep?ms=60000", &ids);
     terminate_and_hurry(&service, &monitor);
@@ -91,7 +90,7 @@ fn of_many_blocked_jobs_those_that_the_monitor_names_are_handed_over() {
     let named = ["job-001", "job-003"].map(str::to_owned);
     let theirs = named.to_vec();
     let monitor = Monitor::start(move |_| Answer::Only(theirs.clone()));
-    let mut service = Service::start(RESPONDER, &[("THREADS", "4")], Some(&monitor));
+    let mut service = PROGRAMS.responder(&[("THREADS", "4")], Some(&monitor));
     let ids = ids(4);
     let clients = service.block_together(&ids);
     terminate_and_hurry(&service, &monitor);
@@ -106,7 +105,7 @@ fn of_many_blocked_jobs_those_that_the_monitor_names_are_handed_over() {
 #[test]
 fn of_jobs_sent_one_by_one_the_first_is_handed_over_and_the_rest_are_not() {
     let monitor = Monitor::start(|batch| if batch == 0 { Answer::Acknowledge } else { Answer::Hang });
-    let mut service = Service::start(RESPONDER, &[("BATCH", "1")], Some(&monitor));
+    let mut service = PROGRAMS.responder(&[("BATCH", "1")], Some(&monitor));
     let ids = ids(3);
     let clients: Vec<_> = ids.iter().map(|id| service.begin("/wait", id)).collect();
     terminate_and_hurry(&service, &monitor);
@@ -124,7 +123,7 @@ const BLOCKS: [bool; 2] = [false, true];
 fn who_waits_for_a_job_that_is_done_is_never_told_to_retry() {
     side_by_side(&BLOCKS, |block| {
         let monitor = Monitor::start(|_| Answer::Status(500));
-        let mut service = Service::start(RESPONDER, &[("THREADS", "1")], Some(&monitor));
+        let mut service = PROGRAMS.responder(&[("THREADS", "1")], Some(&monitor));
         let client = service.begin(&format!("/done?block={block}"), "it");
         service.child.wait_for("D it");
         terminate_and_hurry(&service, &monitor);
@@ -139,7 +138,7 @@ fn who_waits_for_a_job_that_is_done_is_never_told_to_retry() {
 fn a_job_in_mid_commit_when_the_time_is_over_is_in_doubt() {
     side_by_side(&BLOCKS, |block| {
         let monitor = Monitor::taking_all();
-        let mut service = Service::start(RESPONDER, &[("THREADS", "1")], Some(&monitor));
+        let mut service = PROGRAMS.responder(&[("THREADS", "1")], Some(&monitor));
         let client = service.begin(&format!("/committing?ms=60000&block={block}"), "it");
         service.child.wait_for("C it");
         terminate_and_hurry(&service, &monitor);
@@ -155,7 +154,7 @@ fn a_job_in_mid_commit_when_the_time_is_over_is_in_doubt() {
 fn a_job_whose_commit_ends_during_the_answer_step_gets_its_own_answer() {
     side_by_side(&BLOCKS, |block| {
         let monitor = Monitor::taking_all();
-        let mut service = Service::start(RESPONDER, &[("THREADS", "1")], Some(&monitor));
+        let mut service = PROGRAMS.responder(&[("THREADS", "1")], Some(&monitor));
         let other = service.begin("/wait", "other");
         let client = service.begin(&format!("/committing?ms=600&block={block}"), "it");
         service.child.wait_for("C it");

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use sundown_tests::{Child, Ending, promised, side_by_side};
+use sundown_tests::{Ending, promised, side_by_side};
 
-const UNRULY: &str = env!("CARGO_BIN_EXE_unruly");
+use super::PROGRAMS;
+
 const GRACE: Duration = Duration::from_secs(4);
 
 /// What becomes of the good parts, whatever a notifier does.
@@ -23,7 +24,7 @@ const JOBS: [&str; 2] = ["job-1", "job-2"];
 const NONE: [&str; 0] = [];
 
 fn terminate(arguments: &str) -> Ending {
-    Child::ready(UNRULY, arguments).terminate(GRACE, &GOOD)
+    PROGRAMS.ready(arguments).terminate(GRACE, &GOOD)
 }
 
 /// How a misdeed shows in the report.
@@ -50,7 +51,7 @@ fn a_notifier_that_cannot_prepare_is_a_start_error_that_names_it() {
         ("--told panics", "told-2", "panicked: on purpose in prepare"),
     ];
     side_by_side(&cases, |(culprit, name, outcome)| {
-        let ending = Child::spawn(UNRULY, &format!("{culprit}-in-prepare")).end();
+        let ending = PROGRAMS.unruly(&format!("{culprit}-in-prepare")).end();
         assert_eq!(
             ending.find("refused "),
             Some(&*format!("notifier {name} could not prepare: {outcome}")),
@@ -122,7 +123,7 @@ fn one_that_is_told_and_misbehaves_in_any_step_is_not_waited_for_by_the_others()
     let cases: Vec<_> =
         ["draining", "incomplete"].iter().flat_map(|step| HOWS.map(|how| (how, *step))).collect();
     side_by_side(&cases, |(how, step)| {
-        let mut child = Child::ready(UNRULY, &format!("--told {how}-in-{step}"));
+        let mut child = PROGRAMS.ready(&format!("--told {how}-in-{step}"));
         let signalled = child.signal(Signal::TERM);
         let offered = child.wait_for("taker incomplete").at;
         let concluded = child.wait_for("jobs conclude job-1 handed-over job-2 handed-over").at;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sundown_tests::http::{Answer, Client, Monitor, Service, terminate_and_hurry};
 
-const RESPONDER: &str = env!("CARGO_BIN_EXE_responder");
+use super::PROGRAMS;
+
 const CROWD: usize = 250;
 
 /// The ids of one crowd, and when the handler of each is to end, in microseconds around the moment: four in ten within
@@ -48,7 +49,7 @@ fn a_job_that_commits_around_the_claim_is_done_or_handed_over_and_its_client_kno
     let (mut done, mut handed_over) = (0, 0);
     for _ in 0..4 {
         let monitor = Monitor::taking_all();
-        let mut service = Service::start(RESPONDER, &[("GRACE", "2"), ("THREADS", "2")], Some(&monitor));
+        let mut service = PROGRAMS.responder(&[("GRACE", "2"), ("THREADS", "2")], Some(&monitor));
         let clients = begin(&mut service, |at| format!("/around-claim?us={at}"));
         service.terminate();
         let mut all = own(clients, |id, reply| reply.assert_success("handed-over", id));
@@ -71,7 +72,7 @@ fn a_handler_that_ends_around_the_answer_step_answers_or_is_answered_for() {
     for _ in 0..3 {
         // One job, which the monitor takes its time for: the others end while it does, and after.
         let monitor = Monitor::start(|_| Answer::AcknowledgeAfter(Duration::from_millis(20)));
-        let mut service = Service::start(RESPONDER, &[("THREADS", "2")], Some(&monitor));
+        let mut service = PROGRAMS.responder(&[("THREADS", "2")], Some(&monitor));
         let slow = service.begin("/wait", "slow");
         let clients = begin(&mut service, |at| format!("/after-claim?done=true&us={}", (23_000 + at).max(0)));
         terminate_and_hurry(&service, &monitor);
@@ -98,7 +99,7 @@ fn a_blocking_handler_that_ends_around_the_rescue_answers_or_is_answered_for() {
     let (mut answered, mut told) = (0, 0);
     for _ in 0..4 {
         let monitor = Monitor::start(|_| Answer::AcknowledgeAfter(DELAY));
-        let mut service = Service::start(RESPONDER, &[("THREADS", &threads)], Some(&monitor));
+        let mut service = PROGRAMS.responder(&[("THREADS", &threads)], Some(&monitor));
         let slow = service.begin("/wait", "slow");
         let clients =
             begin(&mut service, |at| format!("/after-claim?block=true&done=true&us={}", RESCUE + at));

@@ -7,15 +7,14 @@ use std::{
 
 use sundown_tests::http::{Client, End, Monitor, Service, terminate_and_hurry};
 
-const SERVICE: &str = env!("CARGO_BIN_EXE_service_tokio");
-const RESPONDER: &str = env!("CARGO_BIN_EXE_responder");
+use super::PROGRAMS;
 
 /// Half of the crowd comes on kept connections. Requests are sent one after another in some 20 ms, the signal in their
 /// middle.
 fn crowd(count: usize) -> (usize, usize) {
     const SPACE: Duration = Duration::from_micros(100);
     let monitor = Monitor::taking_all();
-    let mut service = Service::start(SERVICE, &[("THREADS", "2")], Some(&monitor));
+    let mut service = PROGRAMS.service(&[("THREADS", "2")], Some(&monitor));
     let mut kept: Vec<_> = (0..count / 2).map(|_| service.connect_kept()).collect();
     let began = Instant::now();
     let mut clients = Vec::new();
@@ -62,7 +61,7 @@ fn of_a_thousand_requests_around_the_signal_none_is_lost() {
 fn thousands_that_wait_are_answered_in_a_fraction_of_the_answer_step() {
     const CROWD: usize = 2000;
     let monitor = Monitor::taking_all();
-    let mut service = Service::start(RESPONDER, &[], Some(&monitor));
+    let mut service = PROGRAMS.responder(&[], Some(&monitor));
     let mut clients = Vec::new();
     while clients.len() < CROWD {
         // No more at once than the accept queue holds.
@@ -105,7 +104,7 @@ fn begin_upload(service: &mut Service, id: &str) -> Client {
 #[test]
 fn an_answer_that_ignores_its_upload_arrives_while_running() {
     let monitor = Monitor::taking_all();
-    let mut service = Service::start(RESPONDER, &[], Some(&monitor));
+    let mut service = PROGRAMS.responder(&[], Some(&monitor));
     for n in 0..8 {
         let client = begin_upload(&mut service, &format!("up-{n}"));
         upload(client, 1000);
@@ -116,7 +115,7 @@ fn an_answer_that_ignores_its_upload_arrives_while_running() {
 fn an_answer_that_ignores_its_upload_arrives_at_the_shutdown() {
     for hurried in [false, true] {
         let monitor = Monitor::taking_all();
-        let mut service = Service::start(RESPONDER, &[], Some(&monitor));
+        let mut service = PROGRAMS.responder(&[], Some(&monitor));
         let clients: Vec<_> = (0..8).map(|n| begin_upload(&mut service, &format!("up-{n}"))).collect();
         if hurried {
             terminate_and_hurry(&service, &monitor);
@@ -136,7 +135,7 @@ fn an_answer_that_ignores_its_upload_arrives_at_the_shutdown() {
 #[test]
 fn who_uploads_to_a_blocked_process_gets_its_answer() {
     let monitor = Monitor::taking_all();
-    let mut service = Service::start(RESPONDER, &[("THREADS", "1")], Some(&monitor));
+    let mut service = PROGRAMS.responder(&[("THREADS", "1")], Some(&monitor));
     let blocker = service.begin("/wait?block=true", "blocker");
     let queued: Vec<_> = (0..8)
         .map(|n| {

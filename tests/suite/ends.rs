@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use sundown_tests::{Child, Ending, promised, side_by_side};
+use sundown_tests::{Ending, promised, side_by_side};
 
-const UNRULY: &str = env!("CARGO_BIN_EXE_unruly");
+use super::PROGRAMS;
+
 const GRACE: Duration = Duration::from_secs(4);
 /// How long a process is watched that should stay.
 const LONG_ENOUGH: Duration = Duration::from_millis(700);
@@ -33,7 +34,7 @@ fn a_main_that_cannot_end_is_ended() {
     let cases: Vec<_> =
         ways.iter().flat_map(|way| [format!("{way} --multi-thread"), (*way).to_owned()]).collect();
     side_by_side(&cases, |arguments| {
-        let child = Child::ready(UNRULY, arguments);
+        let child = PROGRAMS.ready(arguments);
         let signalled = child.signal(Signal::TERM);
         let ending = child.end();
         ending.assert_within(promised(GRACE), signalled);
@@ -47,7 +48,7 @@ fn a_main_that_cannot_end_is_ended() {
 #[test]
 fn a_main_that_cannot_end_is_ended_with_the_code_of_the_report() {
     side_by_side(&["hangs", "runtime-hangs", "exit-hangs"], |way| {
-        let child = Child::ready(UNRULY, &format!("--main {way} --component panics-in-force"));
+        let child = PROGRAMS.ready(&format!("--main {way} --component panics-in-force"));
         let signalled = child.signal(Signal::TERM);
         let ending = child.end();
         ending.assert_within(promised(GRACE), signalled);
@@ -58,9 +59,10 @@ fn a_main_that_cannot_end_is_ended_with_the_code_of_the_report() {
 /// The control: these hang, and would for ever.
 #[test]
 fn without_a_shutdown_the_runtime_and_the_exit_do_hang() {
-    let cases = [("runtime-hangs", "returning"), ("exit-hangs", "destructor")];
+    let mut cases = vec![("exit-hangs", "destructor")];
+    cases.extend(PROGRAMS.drop_waits.then_some(("runtime-hangs", "returning")));
     side_by_side(&cases, |(way, last_line)| {
-        let mut child = Child::ready(UNRULY, &format!("--alone --main {way}"));
+        let mut child = PROGRAMS.ready(&format!("--alone --main {way}"));
         if *way == "exit-hangs" {
             child.wait_for("returning");
         }
@@ -73,7 +75,7 @@ fn without_a_shutdown_the_runtime_and_the_exit_do_hang() {
 
 #[test]
 fn a_main_that_returns_early_ends_as_if_in_a_hurry_and_cuts_nothing_short() {
-    let mut child = Child::spawn(UNRULY, "--main returns");
+    let mut child = PROGRAMS.unruly("--main returns");
     let began = child.wait_for("ready").at;
     let ending = child.end();
     assert_all_done(&ending);
@@ -85,7 +87,7 @@ fn a_main_that_returns_early_ends_as_if_in_a_hurry_and_cuts_nothing_short() {
 
 #[test]
 fn a_claim_in_a_hurry_does_not_overtake_a_slow_close() {
-    let ending = Child::ready(UNRULY, "--main returns --component dawdles-in-close").end();
+    let ending = PROGRAMS.ready("--main returns --component dawdles-in-close").end();
     ending.assert_order(&["dawdles-in-close close", "dawdles-in-close claim"]);
     assert_eq!(ending.told().jobs("handed_over"), ["dawdles-in-close", "job-1", "job-2"]);
     ending.assert_code(0);
@@ -94,7 +96,7 @@ fn a_claim_in_a_hurry_does_not_overtake_a_slow_close() {
 #[test]
 fn a_main_that_panics_cuts_nothing_short() {
     side_by_side(&["--main panics", "--main panics --multi-thread"], |arguments| {
-        let mut child = Child::spawn(UNRULY, arguments);
+        let mut child = PROGRAMS.unruly(arguments);
         let began = child.wait_for("ready").at;
         let ending = child.end();
         assert_all_done(&ending);
@@ -109,7 +111,7 @@ fn a_release_hook_that_never_ends_is_named_and_left() {
     let cases = [("hangs", "late"), ("blocks", "late"), ("panics", "panicked: on purpose in release")];
     side_by_side(&cases, |(how, outcome)| {
         // Time for `main` to print the report in: a quarter of the release reserve.
-        let child = Child::ready(UNRULY, &format!("--release 1 --hook {how}-in-release"));
+        let child = PROGRAMS.ready(&format!("--release 1 --hook {how}-in-release"));
         let signalled = child.signal(Signal::TERM);
         let ending = child.end();
         ending.assert_within(promised(GRACE), signalled);
@@ -123,7 +125,7 @@ fn a_release_hook_that_never_ends_is_named_and_left() {
 #[test]
 fn a_blocked_runtime_hears_the_signal_at_once_and_loses_nothing() {
     side_by_side(&["--blocked", "--blocked --multi-thread"], |arguments| {
-        let mut child = Child::ready(UNRULY, arguments);
+        let mut child = PROGRAMS.ready(arguments);
         let signalled = child.signal(Signal::TERM);
         let noticed = child.wait_for("witness draining").at - signalled;
         assert!(noticed < Duration::from_millis(200), "noticed after {noticed:?}");
@@ -138,7 +140,7 @@ fn a_blocked_runtime_hears_the_signal_at_once_and_loses_nothing() {
 /// The control: SIGTERM ends it by its default, at once and with nothing done.
 #[test]
 fn without_a_shutdown_a_signal_ends_a_blocked_runtime_by_its_default() {
-    let child = Child::ready(UNRULY, "--alone --blocked");
+    let child = PROGRAMS.ready("--alone --blocked");
     child.signal(Signal::TERM);
     assert_eq!(child.end().signal(), Some(15));
 }

@@ -115,7 +115,12 @@ impl Ending {
         self.record("witness finished ")
     }
 
-    fn record(&self, beginning: &str) -> Record {
+    /// The report in the first line that begins so.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn record(&self, beginning: &str) -> Record {
         let line = self.find(beginning);
         Record::parse(line.unwrap_or_else(|| panic!("no line {beginning:?}\n{}", self.text())))
     }

@@ -22,10 +22,10 @@ fn terminate(arguments: &str) -> Ending {
     PROGRAMS.ready(arguments).terminate(GRACE, &GOOD)
 }
 
-/// The component's name, the step of the report, what that says, the exit code.
-type Case = (&'static str, &'static str, &'static str, i32);
+/// What a component does (which is its name), the step of the report, what that says, the exit code.
+type Case<'a> = (&'a str, &'a str, &'a str, i32);
 
-fn run(cases: &[Case]) {
+fn run(cases: &[Case<'_>]) {
     side_by_side(cases, |&(name, step, outcome, code)| {
         let ending = terminate(&format!("--component {name}"));
         let report = ending.report();
@@ -55,18 +55,43 @@ fn a_component_that_panics_in_any_step_costs_only_its_own_part() {
     ]);
 }
 
+/// Those that keep what is called for longer than there is time: in each method, the step of the report, the exit code.
+/// Not to have drained is no failure by itself: the job was handed over.
+const KEPT: [(&str, &str, i32); 7] = [
+    ("close", "drained", 0),
+    ("drained", "drained", 0),
+    ("in_flight", "in_flight", 1),
+    ("claim", "claim", 1),
+    ("claimed", "claim", 1),
+    ("conclude", "conclude", 1),
+    ("force", "force", 1),
+];
+
+fn run_kept(how: &str) {
+    let names = KEPT.map(|(method, ..)| format!("{how}-in-{method}"));
+    let cases: Vec<_> =
+        names.iter().zip(KEPT).map(|(name, (_, step, code))| (&**name, step, "late", code)).collect();
+    run(&cases);
+}
+
 #[test]
 fn a_component_that_blocks_its_thread_in_any_step_costs_only_its_own_part() {
-    // Not to have drained is no failure by itself: the job was handed over.
-    run(&[
-        ("blocks-in-close", "drained", "late", 0),
-        ("blocks-in-drained", "drained", "late", 0),
-        ("blocks-in-in_flight", "in_flight", "late", 1),
-        ("blocks-in-claim", "claim", "late", 1),
-        ("blocks-in-claimed", "claim", "late", 1),
-        ("blocks-in-conclude", "conclude", "late", 1),
-        ("blocks-in-force", "force", "late", 1),
-    ]);
+    run_kept("blocks");
+}
+
+#[test]
+fn a_component_that_is_late_in_any_step_costs_only_its_own_part() {
+    run_kept("late");
+}
+
+/// It is told on the thread that starts the shutdown, before there is anything to shut down.
+#[test]
+fn a_component_that_is_slow_to_join_delays_the_start_and_one_that_panics_fails_it() {
+    let report = terminate("--component late-in-joined").report();
+    assert_eq!(report.jobs("handed_over"), ["job-1", "job-2", "late-in-joined"]);
+    let ending = PROGRAMS.unruly("--component panics-in-joined").end();
+    assert!(ending.complaints.contains("on purpose in joined"), "{}", ending.text());
+    ending.assert_code(101);
 }
 
 #[test]
@@ -133,7 +158,7 @@ fn all_misdeeds_at_once_cost_no_more_than_one() {
 /// Promise 3: a job is in doubt when its component hung before it could name it.
 #[test]
 fn what_a_component_had_in_flight_and_never_claimed_is_in_doubt() {
-    side_by_side(&["panics-in-claim", "blocks-in-claim"], |name| {
+    side_by_side(&["panics-in-claim", "blocks-in-claim", "late-in-claim"], |name| {
         let report = terminate(&format!("--component {name}")).report();
         assert_eq!(report.in_flight(name), Some(1));
         assert_eq!(report.unnamed_in_doubt(), 1);

@@ -108,7 +108,12 @@ fn a_main_that_panics_cuts_nothing_short() {
 
 #[test]
 fn a_release_hook_that_never_ends_is_named_and_left() {
-    let cases = [("hangs", "late"), ("blocks", "late"), ("panics", "panicked: on purpose in release")];
+    let cases = [
+        ("hangs", "late"),
+        ("blocks", "late"),
+        ("late", "late"),
+        ("panics", "panicked: on purpose in release"),
+    ];
     side_by_side(&cases, |(how, outcome)| {
         // Time for `main` to print the report in: a quarter of the release reserve.
         let child = PROGRAMS.ready(&format!("--release 1 --hook {how}-in-release"));

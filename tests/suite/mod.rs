@@ -2,10 +2,12 @@
 
 use super::PROGRAMS;
 
+mod adapters;
 mod components;
 mod ends;
 mod notifiers;
 mod refusals;
+mod scarcity;
 mod signals;
 
 mod http_alive;

@@ -1,8 +1,12 @@
-//! The suite on tokio.
+//! The suite on tokio, and what there is on tokio only: a runtime without drivers.
 
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
+use sundown::{Gate, Shutdown};
 use sundown_tests::Programs;
+use sundown_tokio::Tokio;
 
 #[path = "../suite/mod.rs"]
 mod suite;
@@ -15,3 +19,16 @@ const PROGRAMS: Programs = Programs {
     ),
     ..Programs::new("tokio", env!("CARGO_BIN_EXE_on_tokio"), env!("CARGO_BIN_EXE_service_tokio"))
 };
+
+#[test]
+fn a_runtime_without_drivers_is_enough_for_a_shutdown() {
+    let bare = tokio::runtime::Builder::new_current_thread().build().expect("the system has resources");
+    let report = bare.block_on(async {
+        let gate = Gate::new();
+        let builder = Shutdown::embedded(Tokio::current()).component("gate", gate.clone());
+        let shutdown = builder.grace(Duration::from_secs(4)).start().expect("nothing is missing");
+        shutdown.begin("a test");
+        shutdown.finished().await
+    });
+    assert!(report.is_clean(), "{report}");
+}

@@ -11,7 +11,7 @@ const GRACE: Duration = Duration::from_secs(4);
 const GOOD: [&[&str]; 3] = [
     &["gate close", "gate drained", "gate claim", "gate conclude", "gate force", "release", "finished"],
     &["jobs close", "jobs claim", "taker incomplete", "jobs conclude job-1 handed-over job-2 handed-over"],
-    &["taker draining SIGTERM", "taker incomplete", "jobs force", "taker finished"],
+    &["taker incomplete", "jobs force", "taker finished"],
 ];
 
 fn terminate(arguments: &str) -> Ending {

@@ -151,6 +151,23 @@ fn a_job_in_mid_commit_when_the_time_is_over_is_in_doubt() {
 }
 
 #[test]
+fn a_job_whose_commit_has_just_ended_gets_its_own_answer_even_if_the_rescue_looks() {
+    side_by_side(&BLOCKS, |block| {
+        let monitor = Monitor::taking_all();
+        let mut service = PROGRAMS.responder(&[("THREADS", "1")], Some(&monitor));
+        let client = service.begin(&format!("/committing?ms=600&us=20000&block={block}"), "it");
+        service.child.wait_for("C it");
+        terminate_and_hurry(&service, &monitor);
+        service.child.wait_for("D it");
+        // It looks at everybody when somebody comes.
+        let newcomer = Client::asking(service.address, "/fast", "newcomer");
+        client.only_reply("GET").assert_own("effect it\n");
+        newcomer.only_reply("GET").assert_retry("not-started");
+        service.end().assert_code(0);
+    });
+}
+
+#[test]
 fn a_job_whose_commit_ends_during_the_answer_step_gets_its_own_answer() {
     side_by_side(&BLOCKS, |block| {
         let monitor = Monitor::taking_all();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use sundown_tests::{Ending, side_by_side};
 
-use super::PROGRAMS;
+use super::{FLAVOURS, PROGRAMS, on_each_flavour};
 
 const GRACE: Duration = Duration::from_secs(4);
 
@@ -26,8 +26,8 @@ fn terminate(arguments: &str) -> Ending {
 type Case<'a> = (&'a str, &'a str, &'a str, i32);
 
 fn run(cases: &[Case<'_>]) {
-    side_by_side(cases, |&(name, step, outcome, code)| {
-        let ending = terminate(&format!("--component {name}"));
+    side_by_side(&on_each_flavour(cases), |&(flavour, (name, step, outcome, code))| {
+        let ending = terminate(&format!("--component {name} {flavour}"));
         let report = ending.report();
         assert_eq!(report.component(name, step), outcome);
         ending.assert_code(code);
@@ -135,24 +135,30 @@ fn all_misdeeds_at_once_cost_no_more_than_one() {
         "--component hangs-in-conclude --component panics-in-force --component blocks-in-force",
         "--told blocks-in-draining --hook blocks-in-release",
     ];
-    // Time for `main` to print the report in: a quarter of the release reserve.
-    let ending = terminate(&format!("--release 1 {}", all.join(" ")));
-    let report = ending.report();
-    ending.assert_code(1);
-    for (name, step, outcome) in [
-        ("never-drains", "drained", "late"),
-        ("panics-in-close", "drained", "panicked: on purpose in close"),
-        ("blocks-in-close", "drained", "late"),
-        ("blocks-in-claimed", "claim", "late"),
-        ("blocks-in-conclude", "conclude", "late"),
-        ("panics-in-force", "force", "panicked: on purpose in force"),
-        ("blocks-in-force", "force", "late"),
-    ] {
-        assert_eq!(report.component(name, step), outcome, "{name}");
-    }
-    assert_eq!(report.hook("culprit"), "late");
-    let handed_over = report.jobs("handed_over");
-    assert_eq!(handed_over.len(), 2 + 13, "all but those of the two that claimed nothing: {handed_over:?}");
+    side_by_side(&FLAVOURS, |flavour| {
+        // Time for `main` to print the report in: a quarter of the release reserve.
+        let ending = terminate(&format!("--release 1 {flavour} {}", all.join(" ")));
+        let report = ending.report();
+        ending.assert_code(1);
+        for (name, step, outcome) in [
+            ("never-drains", "drained", "late"),
+            ("panics-in-close", "drained", "panicked: on purpose in close"),
+            ("blocks-in-close", "drained", "late"),
+            ("blocks-in-claimed", "claim", "late"),
+            ("blocks-in-conclude", "conclude", "late"),
+            ("panics-in-force", "force", "panicked: on purpose in force"),
+            ("blocks-in-force", "force", "late"),
+        ] {
+            assert_eq!(report.component(name, step), outcome, "{name}");
+        }
+        assert_eq!(report.hook("culprit"), "late");
+        let handed_over = report.jobs("handed_over");
+        assert_eq!(
+            handed_over.len(),
+            2 + 13,
+            "all but those of the two that claimed nothing: {handed_over:?}"
+        );
+    });
 }
 
 /// Promise 3: a job is in doubt when its component hung before it could name it.

@@ -64,19 +64,26 @@ fn a_blocked_client_is_answered_in_a_grace_of_a_second() {
 
 #[test]
 fn who_waits_in_the_accept_queue_of_a_blocked_process_gets_503() {
-    let monitor = Monitor::taking_all();
-    let (service, blocker) = block(&monitor, |_| {});
-    let queued: Vec<_> =
-        (0..60).map(|n| Client::asking(service.address, "/fast", &format!("queued-{n}"))).collect();
-    terminate_and_hurry(&service, &monitor);
-    blocker.only_reply("GET").assert_success("handed-over", "blocker");
-    for client in queued {
-        client.only_reply("GET").assert_retry("not-started");
-    }
-    let ending = service.end();
-    assert_eq!(ending.report().note("http", "answered from the accept queue"), 60);
-    assert_eq!(monitor.jobs(), ["blocker"], "what was never started is nobody's job");
-    ending.assert_code(0);
+    side_by_side(&["1", "2"], |threads| {
+        let monitor = Monitor::taking_all();
+        let mut service = PROGRAMS.responder(&[("THREADS", threads), ("LIFE", "task")], Some(&monitor));
+        let blockers: Vec<_> =
+            (0..threads.parse().expect("a number")).map(|n: u32| format!("blocker-{n}")).collect();
+        let blocked = service.block_together(&blockers);
+        let queued: Vec<_> =
+            (0..60).map(|n| Client::asking(service.address, "/fast", &format!("queued-{n}"))).collect();
+        terminate_and_hurry(&service, &monitor);
+        for (id, client) in blockers.iter().zip(blocked) {
+            client.only_reply("GET").assert_success("handed-over", id);
+        }
+        for client in queued {
+            client.only_reply("GET").assert_retry("not-started");
+        }
+        let ending = service.end();
+        assert_eq!(ending.report().note("http", "answered from the accept queue"), 60);
+        assert_eq!(monitor.jobs(), blockers, "what was never started is nobody's job");
+        ending.assert_code(0);
+    });
 }
 
 #[test]

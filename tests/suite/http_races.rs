@@ -47,9 +47,9 @@ fn own(clients: Vec<(String, Client)>, instead: impl Fn(&str, sundown_tests::htt
 #[test]
 fn a_job_that_commits_around_the_claim_is_done_or_handed_over_and_its_client_knows_which() {
     let (mut done, mut handed_over) = (0, 0);
-    for _ in 0..4 {
+    for threads in ["1", "2", "1", "2"] {
         let monitor = Monitor::taking_all();
-        let mut service = PROGRAMS.responder(&[("GRACE", "2"), ("THREADS", "2")], Some(&monitor));
+        let mut service = PROGRAMS.responder(&[("GRACE", "2"), ("THREADS", threads)], Some(&monitor));
         let clients = begin(&mut service, |at| format!("/around-claim?us={at}"));
         service.terminate();
         let mut all = own(clients, |id, reply| reply.assert_success("handed-over", id));
@@ -69,10 +69,10 @@ fn a_job_that_commits_around_the_claim_is_done_or_handed_over_and_its_client_kno
 #[test]
 fn a_handler_that_ends_around_the_answer_step_answers_or_is_answered_for() {
     let (mut answered, mut told) = (0, 0);
-    for _ in 0..3 {
+    for threads in ["1", "2", "2"] {
         // One job, which the monitor takes its time for: the others end while it does, and after.
         let monitor = Monitor::start(|_| Answer::AcknowledgeAfter(Duration::from_millis(20)));
-        let mut service = PROGRAMS.responder(&[("THREADS", "2")], Some(&monitor));
+        let mut service = PROGRAMS.responder(&[("THREADS", threads)], Some(&monitor));
         let slow = service.begin("/wait", "slow");
         let clients = begin(&mut service, |at| format!("/after-claim?done=true&us={}", (23_000 + at).max(0)));
         terminate_and_hurry(&service, &monitor);

@@ -2,6 +2,14 @@
 
 use super::PROGRAMS;
 
+/// What a runtime may be: one thread that runs tasks, `main`'s own where it can be; or more than one.
+const FLAVOURS: [&str; 2] = ["", "--multi-thread"];
+
+/// Every case on every flavour.
+fn on_each_flavour<C: Copy>(cases: &[C]) -> Vec<(&'static str, C)> {
+    FLAVOURS.iter().flat_map(|flavour| cases.iter().map(move |case| (*flavour, *case))).collect()
+}
+
 mod adapters;
 mod components;
 mod ends;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use sundown_tests::{ROOM, promised, side_by_side};
 
-use super::PROGRAMS;
+use super::{FLAVOURS, PROGRAMS, on_each_flavour};
 
 const GRACE: Duration = Duration::from_secs(4);
 /// What is left of the grace for the drain when nothing is shrunk.
@@ -22,8 +22,8 @@ fn let_the_repeat_pass() {
 #[test]
 fn each_of_the_three_signals_begins_and_is_the_reason() {
     let cases = [(Signal::TERM, "SIGTERM"), (Signal::INT, "SIGINT"), (Signal::QUIT, "SIGQUIT")];
-    side_by_side(&cases, |&(signal, name)| {
-        let child = PROGRAMS.ready("");
+    side_by_side(&on_each_flavour(&cases), |&(flavour, (signal, name))| {
+        let child = PROGRAMS.ready(flavour);
         let signalled = child.signal(signal);
         let ending = child.end();
         ending.assert_within(promised(GRACE), signalled);
@@ -36,19 +36,21 @@ fn each_of_the_three_signals_begins_and_is_the_reason() {
 
 #[test]
 fn a_second_term_changes_nothing() {
-    let mut child = PROGRAMS.ready("");
-    let signalled = child.signal(Signal::TERM);
-    child.wait_for("witness draining");
-    for _ in 0..2 {
-        let_the_repeat_pass();
-        child.signal(Signal::TERM);
-    }
-    let ending = child.end();
-    assert!(ending.after(signalled) >= DRAIN, "it drained on: {:?}", ending.after(signalled));
-    // And the deadline was not moved away.
-    ending.assert_within(DRAIN + Duration::from_millis(300), signalled);
-    assert_eq!(ending.report().jobs("handed_over"), JOBS);
-    ending.assert_code(0);
+    side_by_side(&FLAVOURS, |flavour| {
+        let mut child = PROGRAMS.ready(flavour);
+        let signalled = child.signal(Signal::TERM);
+        child.wait_for("witness draining");
+        for _ in 0..2 {
+            let_the_repeat_pass();
+            child.signal(Signal::TERM);
+        }
+        let ending = child.end();
+        assert!(ending.after(signalled) >= DRAIN, "it drained on: {:?}", ending.after(signalled));
+        // And the deadline was not moved away.
+        ending.assert_within(DRAIN + Duration::from_millis(300), signalled);
+        assert_eq!(ending.report().jobs("handed_over"), JOBS);
+        ending.assert_code(0);
+    });
 }
 
 #[test]
@@ -59,8 +61,8 @@ fn a_second_interrupt_goes_straight_to_the_claim_and_hands_over() {
         (Signal::TERM, Signal::QUIT, "SIGTERM"),
         (Signal::QUIT, Signal::INT, "SIGQUIT"),
     ];
-    side_by_side(&cases, |&(first, second, reason)| {
-        let mut child = PROGRAMS.ready("");
+    side_by_side(&on_each_flavour(&cases), |&(flavour, (first, second, reason))| {
+        let mut child = PROGRAMS.ready(flavour);
         child.signal(first);
         child.wait_for("witness draining");
         let_the_repeat_pass();
@@ -83,19 +85,21 @@ fn a_second_interrupt_goes_straight_to_the_claim_and_hands_over() {
 
 #[test]
 fn a_third_interrupt_exits_at_once() {
-    // What the second one started is never over.
-    let mut child = PROGRAMS.ready("--taker blocks-in-incomplete");
-    child.signal(Signal::INT);
-    child.wait_for("witness draining");
-    let_the_repeat_pass();
-    child.signal(Signal::INT);
-    child.wait_for("taker incomplete");
-    let_the_repeat_pass();
-    let insisted = child.signal(Signal::INT);
-    let ending = child.end();
-    ending.assert_within(Duration::ZERO, insisted);
-    ending.assert_code(128 + 2);
-    assert!(!ending.has("jobs conclude"), "nothing is done any more");
+    side_by_side(&FLAVOURS, |flavour| {
+        // What the second one started is never over.
+        let mut child = PROGRAMS.ready(&format!("--taker blocks-in-incomplete {flavour}"));
+        child.signal(Signal::INT);
+        child.wait_for("witness draining");
+        let_the_repeat_pass();
+        child.signal(Signal::INT);
+        child.wait_for("taker incomplete");
+        let_the_repeat_pass();
+        let insisted = child.signal(Signal::INT);
+        let ending = child.end();
+        ending.assert_within(Duration::ZERO, insisted);
+        ending.assert_code(128 + 2);
+        assert!(!ending.has("jobs conclude"), "nothing is done any more");
+    });
 }
 
 #[test]
@@ -134,33 +138,41 @@ fn a_shutdown_to_which_nothing_was_added_leaves_at_once() {
 
 #[test]
 fn a_component_that_comes_too_late_is_refused_by_name_and_changes_nothing() {
-    let child = PROGRAMS.ready("--main adds");
-    let signalled = child.signal(Signal::TERM);
-    let ending = child.end();
-    ending.assert_within(promised(GRACE), signalled);
-    assert_eq!(
-        ending.find("refused "),
-        Some("component \"late\" comes too late: the service is draining"),
-        "{}",
-        ending.text()
-    );
-    assert_eq!(ending.report().jobs("handed_over"), JOBS);
-    ending.assert_code(0);
+    side_by_side(&FLAVOURS, |flavour| {
+        let child = PROGRAMS.ready(&format!("--main adds {flavour}"));
+        let signalled = child.signal(Signal::TERM);
+        let ending = child.end();
+        ending.assert_within(promised(GRACE), signalled);
+        assert_eq!(
+            ending.find("refused "),
+            Some("component \"late\" comes too late: the service is draining"),
+            "{}",
+            ending.text()
+        );
+        assert_eq!(ending.report().jobs("handed_over"), JOBS);
+        ending.assert_code(0);
+    });
 }
 
 #[test]
 fn a_signal_tightens_the_deadline_of_a_shutdown_under_way() {
-    // A minute for a deploy; the platform gives four seconds from its signal.
-    let mut child = PROGRAMS.ready("--begin-within 60");
-    child.wait_for("witness draining requested: deploy");
-    assert!(child.stays_for(REPEAT), "there is a minute");
-    let signalled = child.signal(Signal::TERM);
-    let ending = child.end();
-    ending.assert_within(promised(GRACE), signalled);
-    assert!(ending.after(signalled) >= DRAIN, "what the signal gives is used: {:?}", ending.after(signalled));
-    assert_eq!(ending.report().reason(), "requested: deploy", "the first reason stands");
-    assert_eq!(ending.report().jobs("handed_over"), JOBS);
-    ending.assert_code(0);
+    side_by_side(&FLAVOURS, |flavour| {
+        // A minute for a deploy; the platform gives four seconds from its signal.
+        let mut child = PROGRAMS.ready(&format!("--begin-within 60 {flavour}"));
+        child.wait_for("witness draining requested: deploy");
+        assert!(child.stays_for(REPEAT), "there is a minute");
+        let signalled = child.signal(Signal::TERM);
+        let ending = child.end();
+        ending.assert_within(promised(GRACE), signalled);
+        assert!(
+            ending.after(signalled) >= DRAIN,
+            "what the signal gives is used: {:?}",
+            ending.after(signalled)
+        );
+        assert_eq!(ending.report().reason(), "requested: deploy", "the first reason stands");
+        assert_eq!(ending.report().jobs("handed_over"), JOBS);
+        ending.assert_code(0);
+    });
 }
 
 #[test]

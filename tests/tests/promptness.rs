@@ -108,7 +108,7 @@ fn a_crowd_of_idle_clients_that_hold_their_ends_does_not_keep_it() {
         let idle: Vec<_> = (0..300).map(|_| service.connect_kept()).collect();
         let signalled = service.terminate();
         let gone = served_after(service, &monitor, signalled);
-        assert!(gone < QUIET + Duration::from_millis(250), "gone after {gone:?}");
+        assert!(gone < QUIET + Duration::from_millis(250), "{}: gone after {gone:?}", programs.runtime);
         idle.into_iter().for_each(|client| client.end().assert_silent());
     }
 }
@@ -128,6 +128,6 @@ fn probes_do_not_keep_it() {
             }
         }
         let gone = served_after(service, &monitor, signalled);
-        assert!(gone < 3 * QUIET, "gone after {gone:?}");
+        assert!(gone < 3 * QUIET, "{}: gone after {gone:?}", programs.runtime);
     }
 }

@@ -1,10 +1,10 @@
-//! The suite on tokio, and what there is on tokio only: a runtime without drivers.
+//! The suite on tokio, and what there is on tokio only: a runtime without drivers, and one that is gone.
 
 #![forbid(unsafe_code)]
 
-use std::time::Duration;
+use std::{net::TcpListener, time::Duration};
 
-use sundown::{Gate, Shutdown};
+use sundown::{Gate, Runtime, Shutdown};
 use sundown_tests::Programs;
 use sundown_tokio::Tokio;
 
@@ -31,4 +31,19 @@ fn a_runtime_without_drivers_is_enough_for_a_shutdown() {
         shutdown.finished().await
     });
     assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn a_runtime_that_is_gone_is_enough_for_a_shutdown_and_refuses_a_listener() {
+    let runtime = tokio::runtime::Runtime::new().expect("the system has resources");
+    let gone = Tokio::of(runtime.handle().clone());
+    drop(runtime);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback interface is there");
+    listener.set_nonblocking(true).expect("it is a socket");
+    let refusal = gone.adopt(listener).err().map(|error| error.to_string());
+    assert!(refusal.as_deref().is_some_and(|error| error.contains("shutdown")), "{refusal:?}");
+    let shutdown = Shutdown::embedded(gone).component("gate", Gate::new()).grace(Duration::from_secs(4));
+    let shutdown = shutdown.start().expect("nothing is missing");
+    shutdown.begin("a test");
+    assert!(shutdown.finished_blocking().is_clean());
 }

@@ -1,7 +1,7 @@
 //! Tests of sundown on real processes: what it promises is measured from outside, by the clock of whoever sends the
 //! signal and sees the process go.
 //!
-//! A [fixture](fixture) is a program that prints one line per event; `bin/` has one program for each runtime, in which
+//! A [`fixture`] is a program that prints one line per event; `bin/` has one program for each runtime, in which
 //! all fixtures are. A test starts it as a [`Child`], waits for its lines, sends it signals, and looks at its
 //! [`Ending`]. The tests are the same for every runtime: they are in `suite/`, which `tests/` brings together with each
 //! runtime's [`Programs`].

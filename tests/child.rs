@@ -38,13 +38,8 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts a fixture with these arguments.
-    pub fn spawn(program: &str, arguments: &str) -> Self {
-        Self::spawn_with(program, arguments, &[])
-    }
-
     /// Starts a fixture with these arguments, separated by spaces, and variables of the environment.
-    pub fn spawn_with(program: &str, arguments: &str, variables: &[(&str, &str)]) -> Self {
+    pub fn spawn(program: &str, arguments: &str, variables: &[(&str, &str)]) -> Self {
         let mut process = Command::new(program)
             .args(arguments.split_whitespace())
             // A trace takes longer than most steps of a shutdown may.
@@ -76,13 +71,6 @@ impl Child {
             let _ = send_gone.send(Instant::now());
         });
         Child { process, pid, lines, seen: Vec::new(), gone, complaints }
-    }
-
-    /// The same, once it has printed `ready`.
-    pub fn ready(program: &str, arguments: &str) -> Self {
-        let mut child = Self::spawn(program, arguments);
-        child.wait_for("ready");
-        child
     }
 
     /// Waits for a line that begins so, among those not waited for yet.
@@ -147,7 +135,7 @@ impl Child {
     ///
     /// # Panics
     ///
-    /// When it is not gone within the bound.
+    /// When it is not gone within the bound, or a thread of it has panicked that was not asked to.
     pub fn end(mut self) -> Ending {
         let at = match self.gone.recv_timeout(BOUND) {
             Ok(at) => at,
@@ -158,7 +146,9 @@ impl Child {
         let mut lines = std::mem::take(&mut self.seen);
         lines.extend(self.lines.iter());
         self.seen.clone_from(&lines);
-        Ending { status, at, lines, complaints: self.complaints() }
+        let ending = Ending { status, at, lines, complaints: self.complaints() };
+        ending.assert_panics_on_purpose();
+        ending
     }
 
     /// All that came on stderr. The process is gone: its pipe has an end.

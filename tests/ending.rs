@@ -45,6 +45,15 @@ impl Ending {
         assert_eq!(self.status.code(), Some(code), "{}\n{}\n{}", self.status, self.text(), self.complaints);
     }
 
+    /// Asserts that no thread has panicked but those that were asked to: a panic on a thread nobody sees is a defect.
+    pub(crate) fn assert_panics_on_purpose(&self) {
+        let mut lines = self.complaints.lines();
+        while lines.any(|line| line.contains("panicked at ")) {
+            let message = lines.next().unwrap_or_default();
+            assert!(message.contains("on purpose"), "a thread panicked\n{}", self.text());
+        }
+    }
+
     /// The signal that ended it, if one did.
     pub fn signal(&self) -> Option<i32> {
         self.status.signal()
@@ -106,7 +115,12 @@ impl Ending {
         self.record("witness finished ")
     }
 
-    fn record(&self, beginning: &str) -> Record {
+    /// The report in the first line that begins so.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn record(&self, beginning: &str) -> Record {
         let line = self.find(beginning);
         Record::parse(line.unwrap_or_else(|| panic!("no line {beginning:?}\n{}", self.text())))
     }

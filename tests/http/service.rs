@@ -17,17 +17,22 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts a program with these variables of the environment, and the monitor as the one that takes over.
+    /// Starts a program with these arguments and variables of the environment, and the monitor as the one that takes over.
     ///
     /// # Panics
     ///
     /// When it does not say where it listens.
-    pub fn start(program: &str, variables: &[(&str, &str)], monitor: Option<&Monitor>) -> Self {
+    pub(crate) fn start(
+        program: &str,
+        arguments: &str,
+        variables: &[(&str, &str)],
+        monitor: Option<&Monitor>,
+    ) -> Self {
         let url = monitor.map(Monitor::url);
         let mut all = vec![("PORT", "0"), ("GRACE", "10"), ("JOB_LOG", "/dev/stdout")];
         all.extend(url.as_deref().map(|url| ("SINK_URL", url)));
         all.extend(variables);
-        let mut child = Child::spawn_with(program, "", &all);
+        let mut child = Child::spawn(program, arguments, &all);
         let line = child.wait_for("listening on ");
         let address = line.text.trim_start_matches("listening on ").parse().expect("it is an address");
         Service { child, address }

@@ -7,9 +7,10 @@ mod task;
 use std::{
     future::Future,
     io,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Instant,
+    panic::catch_unwind,
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use sundown::{AbortHandle, Accept, BoxFuture, Drainable, Drive, Runtime};
@@ -36,6 +37,7 @@ impl Runtime for AsyncStd {
     }
 
     fn private(&self) -> io::Result<Box<dyn Drive>> {
+        start_reactor()?;
         Ok(Box::new(Private))
     }
 
@@ -46,6 +48,20 @@ impl Runtime for AsyncStd {
 
 /// The reactor is process-wide; whoever blocks on it drives it.
 struct Private;
+
+/// Starts the reactor, which otherwise starts at its first use: then there may be no thread or descriptor left for it.
+fn start_reactor() -> io::Result<()> {
+    let first_use = || {
+        // async-std starts its threads at its first use.
+        async_std::task::block_on(async {});
+        let mut timer = pin!(async_io::Timer::after(Duration::from_secs(3600)));
+        let _ = timer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    };
+    // It panics over what it cannot have.
+    catch_unwind(first_use).map_err(|_| {
+        io::Error::other("the reactor of async-std could not be started: no thread or descriptor is left")
+    })
+}
 
 impl Drive for Private {
     fn drive(&mut self, future: Pin<&mut (dyn Future<Output = ()> + Send + '_)>) {

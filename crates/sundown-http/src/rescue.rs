@@ -3,7 +3,8 @@
 //! It runs on the errand thread of the server's `conclude` and blocks there in `poll(2)`. What it may write is decided
 //! by the state word of each connection ([`word`](crate::word)); it never writes on one that it has not taken.
 //!
-//! 1. A healthy runtime answers by itself within milliseconds, and is given a head start for it.
+//! 1. A healthy runtime answers by itself within milliseconds, and is given a head start for it; a handler whose job was
+//!    in mid-commit gets one of its own when the commit has ended.
 //! 2. Then everything that can be taken is: a waiting exchange gets the answer that its fate decides, part of a head
 //!    or bytes in the kernel get a 503 without a body, an idle connection gets an end.
 //! 3. Connections that wait in the accept queue are accepted, and told 503 once they have sent something.
@@ -14,7 +15,7 @@ mod client;
 
 use std::{
     io,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -32,6 +33,9 @@ use crate::{
 /// The longest head start of the runtime, and its largest part of the time there is.
 const HEAD_START: Duration = Duration::from_millis(250);
 const HEAD_START_PART: u32 = 4;
+
+/// How long a handler may take from the end of its commit to its response.
+const AFTER_COMMIT: Duration = Duration::from_millis(100);
 
 /// What is left of the time when it stops, so that it returns in it; and its largest part of the time there is.
 const SPARE: Duration = Duration::from_millis(25);
@@ -53,6 +57,8 @@ pub(crate) struct Rescue<'a> {
     spare: Duration,
     began: Instant,
     clients: Vec<Client>,
+    /// Whose jobs we found in mid-commit, and, once it had ended, until when their handlers may answer.
+    commits: Vec<(Weak<Conn>, Option<Instant>)>,
     /// The last attempt to accept failed for a reason that does not pass at once.
     deaf: bool,
     counts: Counts,
@@ -85,6 +91,7 @@ impl<'a> Rescue<'a> {
             deadline,
             began: Instant::now(),
             clients: Vec::new(),
+            commits: Vec::new(),
             deaf: false,
             counts: Counts::default(),
         }
@@ -159,7 +166,7 @@ impl<'a> Rescue<'a> {
             left = left.max(match conn.word.phase() {
                 Phase::Taken | Phase::Upgraded => Left::Nothing,
                 Phase::Responding => Left::Runtime,
-                Phase::Handler if !last_chance && commits(&conn) => Left::Runtime,
+                Phase::Handler if !last_chance && self.may_yet_answer(&conn) => Left::Runtime,
                 Phase::Idle | Phase::Handler => match conn.word.try_take() {
                     Some(took) => {
                         self.take(conn, took);
@@ -171,6 +178,20 @@ impl<'a> Rescue<'a> {
             });
         }
         left
+    }
+
+    /// Whether a handler is about its effect, or was until a moment ago: then it may have a response.
+    fn may_yet_answer(&mut self, conn: &Arc<Conn>) -> bool {
+        let commits = conn.exchange().is_some_and(|exchange| exchange.is_committing());
+        match self.commits.iter_mut().find(|(found, _)| found.as_ptr() == Arc::as_ptr(conn)) {
+            None if commits => self.commits.push((Arc::downgrade(conn), None)),
+            Some((_, until)) if !commits => {
+                let now = Instant::now();
+                return now < *until.get_or_insert(now + AFTER_COMMIT);
+            }
+            _ => {}
+        }
+        commits
     }
 
     /// How long until jobs in mid-commit are waited for no longer: three quarters in.
@@ -262,7 +283,8 @@ impl<'a> Rescue<'a> {
     /// Sleeps until something moves.
     fn wait(&self, left: Left) {
         let now = Instant::now();
-        let patience = self.clients.iter().filter_map(Client::until).min();
+        let hopes = self.commits.iter().filter_map(|(_, until)| *until).filter(|until| now < *until);
+        let patience = self.clients.iter().filter_map(Client::until).chain(hopes).min();
         let mut sleep = self.time_left();
         if let Some(until) = patience {
             sleep = sleep.min(until.saturating_duration_since(now));
@@ -284,10 +306,6 @@ impl<'a> Rescue<'a> {
         poll(&mut fds, sleep);
         self.server.silence_bell();
     }
-}
-
-fn commits(conn: &Conn) -> bool {
-    conn.exchange().is_some_and(|exchange| exchange.is_committing())
 }
 
 fn poll(fds: &mut [PollFd<'_>], at_most: Duration) {

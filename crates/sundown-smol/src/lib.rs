@@ -8,10 +8,11 @@ use std::{
     fmt,
     future::Future,
     io,
-    pin::Pin,
+    panic::catch_unwind,
+    pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
-    time::Instant,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use smol::Executor;
@@ -58,6 +59,7 @@ impl Runtime for Smol {
     }
 
     fn private(&self) -> io::Result<Box<dyn Drive>> {
+        start_reactor()?;
         Ok(Box::new(Private))
     }
 
@@ -74,6 +76,18 @@ impl fmt::Debug for Smol {
 
 /// The reactor is process-wide; whoever blocks on it drives it.
 struct Private;
+
+/// Starts the reactor, which otherwise starts at its first use: then there may be no thread or descriptor left for it.
+fn start_reactor() -> io::Result<()> {
+    let first_use = || {
+        let mut timer = pin!(async_io::Timer::after(Duration::from_secs(3600)));
+        let _ = timer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    };
+    // It panics over what it cannot have.
+    catch_unwind(first_use).map_err(|_| {
+        io::Error::other("the reactor of smol could not be started: no thread or descriptor is left")
+    })
+}
 
 impl Drive for Private {
     fn drive(&mut self, future: Pin<&mut (dyn Future<Output = ()> + Send + '_)>) {

@@ -1,0 +1,186 @@
+//! What a client is told is what became of its job, whatever the monitor and the handler do.
+
+use std::net::TcpListener;
+
+use sundown_tests::{
+    http::{Answer, Client, Monitor, Reply, Service, terminate_and_hurry},
+    side_by_side,
+};
+
+use super::PROGRAMS;
+
+/// Asks for `path` once for each id; the handlers have begun.
+fn crowd(service: &mut Service, path: &str, ids: &[String]) -> Vec<Client> {
+    let clients = ids.iter().map(|id| Client::asking(service.address, path, id)).collect();
+    ids.iter().for_each(|_| service.wait_for_start(""));
+    clients
+}
+
+fn ids(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("job-{n:03}")).collect()
+}
+
+/// The ids whose clients were told success, and the answers of the others.
+fn successes(ids: &[String], clients: Vec<Client>) -> (Vec<String>, Vec<Reply>) {
+    let (mut told, mut others) = (Vec::new(), Vec::new());
+    for (id, client) in ids.iter().zip(clients) {
+        let reply = client.only_reply("GET");
+        if reply.status == 200 {
+            reply.assert_success("handed-over", id);
+            told.push(id.clone());
+        } else {
+            others.push(reply);
+        }
+    }
+    (told, others)
+}
+
+#[test]
+fn where_the_monitor_refuses_everybody_is_told_to_retry() {
+    let monitor = Monitor::start(|_| Answer::Status(500));
+    let mut service = PROGRAMS.service(&[("THREADS", "2")], Some(&monitor));
+    let ids = ids(5);
+    let clients = crowd(&mut service, "/sleep?ms=60000", &ids);
+    terminate_and_hurry(&service, &monitor);
+    let (told, others) = successes(&ids, clients);
+    assert!(told.is_empty(), "{told:?}");
+    others.iter().for_each(|reply| reply.assert_retry("unacknowledged"));
+    let ending = service.end();
+    ending.assert_code(1);
+    for id in ids {
+        let line = format!("unacknowledged: {id} of http");
+        assert!(ending.complaints.contains(&line), "{}", ending.complaints);
+    }
+}
+
+#[test]
+fn where_nobody_listens_for_the_jobs_everybody_is_told_to_retry() {
+    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let url = format!("http://{}/", nobody.expect("it was bound"));
+    let mut service = PROGRAMS.service(&[("THREADS", "1"), ("GRACE", "2"), ("SINK_URL", &url)], None);
+    let alive = service.begin("/sleep?ms=60000", "alive");
+    let blocked = service.begin("/block?ms=60000", "blocked");
+    service.terminate();
+    alive.only_reply("GET").assert_retry("unacknowledged");
+    blocked.only_reply("GET").assert_retry("unacknowledged");
+    let ending = service.end();
+    ending.assert_code(1);
+    for line in ["unacknowledged: alive of http", "unacknowledged: blocked of http"] {
+        assert!(ending.complaints.contains(line), "{}", ending.complaints);
+    }
+}
+
+#[test]
+fn of_many_jobs_those_of_the_acknowledged_batch_are_handed_over() {
+    let monitor = Monitor::start(|batch| if batch == 0 { Answer::Acknowledge } else { Answer::Hang });
+    let mut service = PROGRAMS.service(&[("THREADS", "2")], Some(&monitor));
+    let ids = ids(150);
+    let clients = crowd(&mut service, "/sleep?ms=60000", &ids);
+    terminate_and_hurry(&service, &monitor);
+    let (told, others) = successes(&ids, clients);
+    assert_eq!(told, monitor.jobs_of_batch(0));
+    assert_eq!((told.len(), others.len()), (100, 50));
+    // They were sent, and not a word came back.
+    others.iter().for_each(|reply| reply.assert_retry("in-doubt"));
+    service.end().assert_code(1);
+}
+
+#[test]
+fn of_many_blocked_jobs_those_that_the_monitor_names_are_handed_over() {
+    let named = ["job-001", "job-003"].map(str::to_owned);
+    let theirs = named.to_vec();
+    let monitor = Monitor::start(move |_| Answer::Only(theirs.clone()));
+    let mut service = PROGRAMS.responder(&[("THREADS", "4")], Some(&monitor));
+    let ids = ids(4);
+    let clients = service.block_together(&ids);
+    terminate_and_hurry(&service, &monitor);
+    let (told, others) = successes(&ids, clients);
+    assert_eq!(told, named);
+    others.iter().for_each(|reply| reply.assert_retry("unacknowledged"));
+    let report = service.end();
+    report.assert_code(1);
+    assert_eq!(report.report().jobs("handed_over"), named);
+}
+
+#[test]
+fn of_jobs_sent_one_by_one_the_first_is_handed_over_and_the_rest_are_not() {
+    let monitor = Monitor::start(|batch| if batch == 0 { Answer::Acknowledge } else { Answer::Hang });
+    let mut service = PROGRAMS.responder(&[("BATCH", "1")], Some(&monitor));
+    let ids = ids(3);
+    let clients: Vec<_> = ids.iter().map(|id| service.begin("/wait", id)).collect();
+    terminate_and_hurry(&service, &monitor);
+    let (told, others) = successes(&ids, clients);
+    assert_eq!(told, monitor.jobs_of_batch(0));
+    assert_eq!(others.len(), 2);
+    others.iter().for_each(|reply| assert_eq!(reply.status, 503));
+    service.end().assert_code(1);
+}
+
+/// Awaiting, and blocking the only thread.
+const BLOCKS: [bool; 2] = [false, true];
+
+#[test]
+fn who_waits_for_a_job_that_is_done_is_never_told_to_retry() {
+    side_by_side(&BLOCKS, |block| {
+        let monitor = Monitor::start(|_| Answer::Status(500));
+        let mut service = PROGRAMS.responder(&[("THREADS", "1")], Some(&monitor));
+        let client = service.begin(&format!("/done?block={block}"), "it");
+        service.child.wait_for("D it");
+        terminate_and_hurry(&service, &monitor);
+        client.only_reply("GET").assert_success("completed", "it");
+        let ending = service.end();
+        ending.assert_code(0);
+        assert_eq!(monitor.jobs(), [""; 0], "there is nothing to take over");
+    });
+}
+
+#[test]
+fn a_job_in_mid_commit_when_the_time_is_over_is_in_doubt() {
+    side_by_side(&BLOCKS, |block| {
+        let monitor = Monitor::taking_all();
+        let mut service = PROGRAMS.responder(&[("THREADS", "1")], Some(&monitor));
+        let client = service.begin(&format!("/committing?ms=60000&block={block}"), "it");
+        service.child.wait_for("C it");
+        terminate_and_hurry(&service, &monitor);
+        client.only_reply("GET").assert_retry("in-doubt");
+        let ending = service.end();
+        ending.assert_code(1);
+        assert_eq!(ending.report().jobs("in_doubt"), ["it"]);
+        assert_eq!(monitor.jobs(), [""; 0], "nobody may do it again before it is known");
+    });
+}
+
+#[test]
+fn a_job_whose_commit_has_just_ended_gets_its_own_answer_even_if_the_rescue_looks() {
+    side_by_side(&BLOCKS, |block| {
+        let monitor = Monitor::taking_all();
+        let mut service = PROGRAMS.responder(&[("THREADS", "1")], Some(&monitor));
+        let client = service.begin(&format!("/committing?ms=600&us=20000&block={block}"), "it");
+        service.child.wait_for("C it");
+        terminate_and_hurry(&service, &monitor);
+        service.child.wait_for("D it");
+        // It looks at everybody when somebody comes.
+        let newcomer = Client::asking(service.address, "/fast", "newcomer");
+        client.only_reply("GET").assert_own("effect it\n");
+        newcomer.only_reply("GET").assert_retry("not-started");
+        service.end().assert_code(0);
+    });
+}
+
+#[test]
+fn a_job_whose_commit_ends_during_the_answer_step_gets_its_own_answer() {
+    side_by_side(&BLOCKS, |block| {
+        let monitor = Monitor::taking_all();
+        let mut service = PROGRAMS.responder(&[("THREADS", "1")], Some(&monitor));
+        let other = service.begin("/wait", "other");
+        let client = service.begin(&format!("/committing?ms=600&block={block}"), "it");
+        service.child.wait_for("C it");
+        terminate_and_hurry(&service, &monitor);
+        other.only_reply("GET").assert_success("handed-over", "other");
+        client.only_reply("GET").assert_own("effect it\n");
+        let ending = service.end();
+        ending.assert_code(0);
+        assert_eq!(monitor.jobs(), ["other"]);
+        assert!(ending.has("D it"));
+    });
+}

@@ -1,8 +1,8 @@
 //! Where foreign code runs during a shutdown: on threads of its own, which may be given up on.
 //!
 //! An errand thread lives as long as its errand. Two threads are started with the shutdown for the case that no other
-//! can be had: errands then queue on the *spare*, where one that blocks forfeits those behind it; wake-ups, on which
-//! errands that wait depend, have a thread of their own.
+//! can be had: errands then queue on the *spare*, where one that blocks forfeits those behind it, and one that waits
+//! is told to stop when its step is over; wake-ups, on which errands that wait depend, have a thread of their own.
 
 use std::{
     any::Any,
@@ -26,7 +26,16 @@ use crate::{
     report::Outcome,
 };
 
-type Errand = Box<dyn FnOnce() + Send>;
+type Errand = Box<dyn FnOnce(Seat) + Send>;
+
+/// Where an errand runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seat {
+    /// On a thread of its own.
+    Own,
+    /// On a standing one, where others wait behind it.
+    Shared,
+}
 
 pub(crate) struct Errands {
     host: DynHost,
@@ -48,7 +57,7 @@ impl Errands {
     }
 
     /// Runs an errand on a thread of its own, or, if none can be had, on the spare one. Never runs or drops it here.
-    pub(crate) fn run(&self, name: &str, errand: impl FnOnce() + Send + 'static) {
+    pub(crate) fn run(&self, name: &str, errand: impl FnOnce(Seat) + Send + 'static) {
         if !self.try_thread(name, Box::new(errand), &self.spare) {
             // Relaxed: a count for the report.
             self.spared.fetch_add(1, Ordering::Relaxed);
@@ -58,7 +67,7 @@ impl Errands {
     /// Wakes who waits for a latch that has been set.
     pub(crate) fn wake(&self, latch: &Shared) {
         let latch = latch.clone();
-        self.try_thread("wake", Box::new(move || latch.wake()), &self.waking);
+        self.try_thread("wake", Box::new(move |_| latch.wake()), &self.waking);
     }
 
     pub(crate) fn spared(&self) -> usize {
@@ -74,7 +83,7 @@ impl Errands {
         let theirs = slot.clone();
         let body = Box::new(move || {
             if let Some(errand) = take(&theirs) {
-                errand();
+                errand(Seat::Own);
             }
         });
         // A thread's name has no zero byte; a component's may.
@@ -96,7 +105,7 @@ fn standing(host: &DynHost, name: &str) -> io::Result<mpsc::Sender<Errand>> {
     let body = move || {
         let mut queue = Inbox::new(queue);
         while let Some(errand) = queue.next(&*theirs, None) {
-            swallow(errand);
+            swallow(|| errand(Seat::Shared));
         }
     };
     host.spawn(name.into(), Box::new(body))?;

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sundown::{
-    Claims, Deadline, Drainable, Fate, Gate, IncompleteJob, Jobs, Outcome, Receipt, Report, Shutdown,
+    Claims, Deadline, Drainable, Fate, Gate, IncompleteJob, Jobs, Outcome, Receipt, Report, Shutdown, Signal,
 };
 use sundown_testkit::{
     Fault, Faulty, Method, Recorder, TakesOver,
@@ -146,4 +146,69 @@ fn a_job_that_comes_when_the_hand_over_is_over_has_a_fate_in_its_receipt() {
         assert_eq!(report.jobs.unacknowledged.len(), 1, "{report}");
         assert!(events.has("unacknowledged"), "{events}");
     });
+}
+
+#[test]
+fn a_component_that_blocks_in_joined_leaves_the_process_its_signals() {
+    let ending = Simulation::seeded(1).run(|world| {
+        let inner = world.clone();
+        world.spawn("starts", move || {
+            let blocks = Faulty::new(inner.runtime(), Gate::new()).before(Method::Joined, Fault::Blocks);
+            let _ = Shutdown::process(inner.runtime()).component("blocks", blocks).grace(GRACE).start();
+        });
+        world.settle();
+        world.terminate(GRACE);
+        world.advance(GRACE);
+    });
+    assert_eq!(ending.exit, Exit::Signalled(Signal::Term));
+}
+
+/// A shutdown for which no thread is left, with a component or a notifier that hangs.
+fn without_a_thread(method: Method, fault: Fault) -> (Recorder, Report) {
+    simulate(|world| {
+        let (gate, jobs, events) = (Gate::new(), Jobs::new(), world.recorder());
+        let faulty = || Faulty::new(world.runtime(), Gate::new()).before(method, fault.clone());
+        let shutdown = Shutdown::embedded(world.runtime())
+            .component("culprit", faulty())
+            .component("gate", Faulty::new(world.runtime(), gate).recorded("gate", &events))
+            .component("jobs", Faulty::new(world.runtime(), jobs.clone()).recorded("jobs", &events))
+            .tell(Faulty::new(world.runtime(), TakesOver::all()).before(method, fault.clone()))
+            .hand_over_to(TakesOver::all())
+            .at_release("hook", {
+                let events = events.clone();
+                async move { events.note("hook") }
+            })
+            .grace(GRACE)
+            .start()
+            .unwrap();
+        let _job = jobs.begin("image-17", ()).unwrap();
+        world.limit_threads(0);
+        shutdown.begin("a test");
+        (events.clone(), shutdown.finished_blocking())
+    })
+}
+
+#[test]
+fn where_no_thread_is_left_a_call_that_hangs_gives_way_when_its_step_is_over() {
+    for method in [Method::Conclude, Method::Incomplete, Method::Draining] {
+        let (events, report) = without_a_thread(method, Fault::Hangs);
+        events.assert_order(&["jobs claim", "jobs conclude", "jobs force", "hook"]);
+        assert_eq!(report.jobs.handed_over.len(), 1, "{method}: {report}");
+        for component in &report.components[1..] {
+            // Behind a conclude that hangs the others have missed their time, and are called all the same.
+            let concluded = method == Method::Conclude || !component.conclude.is_failure();
+            let others = [&component.claim, &component.force].into_iter().any(Outcome::is_failure);
+            assert!(concluded && !others, "{method}: {report}");
+        }
+        assert!(!report.release[0].outcome.is_failure(), "{method}: {report}");
+    }
+}
+
+#[test]
+fn where_no_thread_is_left_who_never_drains_keeps_nobody_open() {
+    let (events, report) = without_a_thread(Method::Drained, Fault::Hangs);
+    let closed = |event: &&sundown_testkit::Event| event.what.ends_with(" close");
+    let closed: Vec<_> = events.events().iter().filter(closed).map(|event| event.at).collect();
+    assert_eq!(closed, [Duration::ZERO; 2], "{events}");
+    assert_eq!(report.jobs.handed_over.len(), 1, "{report}");
 }

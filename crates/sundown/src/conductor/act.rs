@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Call, Conductor, Event};
 use crate::{
     Claims, Deadline, HandOver, Notice, NotifyError, Receipt, Signal,
-    errand::{Place, observe},
+    errand::{Place, Seat, observe},
     latch::Shared,
     machine::{Action, State},
     plan::Timeline,
@@ -68,28 +68,36 @@ impl Conductor {
         }
     }
 
+    /// It is this component's turn to drain.
     fn close(&mut self, at: usize) {
         let timeline = self.timeline();
         let latest = self.machine.latest_finish(at).unwrap_or(timeline.claim);
         let deadline = Deadline::new(&self.host, timeline.begun, latest);
-        let part = &mut self.parts[at];
-        part.deadline = Some(deadline.clone());
+        self.parts[at].deadline = Some(deadline.clone());
+        self.call_close(at, deadline);
+    }
+
+    /// In an errand of its own: a drain that hangs must not keep others open, nor a close that hangs the claim away.
+    fn call_close(&mut self, at: usize, deadline: Deadline) {
         self.record.components[at].drained = Outcome::Late;
-        let (component, place) = (part.component.drainable.clone(), part.component.place.clone());
-        let (closed, cancel) = (part.closed.clone(), self.hub.claimed.clone());
-        let (tell, host) = (self.tell(Call::Drained(at)), self.host.clone());
-        self.errands.run(&self.parts[at].component.name, move || {
+        let part = &self.parts[at];
+        let (component, closed) = (part.component.drainable.clone(), part.closed.clone());
+        let (tell, host) = (self.tell(Call::Closed(at)), self.host.clone());
+        self.errands.run(&part.component.name, move |_| {
             let (outcome, _) = observe(&*host, || component.close(&deadline));
             closed.set();
-            if outcome.is_failure() {
-                return tell(outcome);
-            }
-            let drained = async move {
-                component.drained().await;
-                Ok(())
-            };
-            place.drive(Box::pin(drained), cancel, tell);
+            tell(outcome);
         });
+    }
+
+    pub(super) fn drain(&self, at: usize) {
+        let component = self.parts[at].component.drainable.clone();
+        let (name, place) = (&self.parts[at].component.name, self.parts[at].component.place.clone());
+        let drained = async move {
+            component.drained().await;
+            Ok(())
+        };
+        self.drive(name, place, Call::Drained(at), self.hub.claimed.clone(), drained);
     }
 
     fn claim(&mut self) {
@@ -102,7 +110,9 @@ impl Conductor {
                 self.look(at);
             }
             if self.parts[at].deadline.is_none() {
-                self.close_at_last(at);
+                // Its turn never came.
+                let over = Deadline::new(&self.host, self.timeline().begun, self.host.now());
+                self.call_close(at, over);
             }
             let looks = self.record.components[at].in_flight == Outcome::Late;
             let part = &self.parts[at];
@@ -112,7 +122,7 @@ impl Conductor {
             let claims = Claims::new(self.ledger.clone(), name.as_str().into());
             self.record.components[at].claim = Outcome::Late;
             let (tell, host) = (self.tell(Call::Claim(at)), self.host.clone());
-            self.errands.run(&name, move || {
+            self.errands.run(&name, move |_| {
                 // Not before it, and not without it if it hangs.
                 let until = Some(host.now() + PATIENCE);
                 host.wait(&mut &*closed, until);
@@ -122,20 +132,6 @@ impl Conductor {
         }
     }
 
-    /// Closes a component whose turn never came, beside its claim.
-    fn close_at_last(&mut self, at: usize) {
-        self.record.components[at].drained = Outcome::Late;
-        let part = &self.parts[at];
-        let (component, closed) = (part.component.drainable.clone(), part.closed.clone());
-        let over = Deadline::new(&self.host, self.timeline().begun, self.host.now());
-        let (tell, host) = (self.tell(Call::Closed(at)), self.host.clone());
-        self.errands.run(&part.component.name, move || {
-            let (outcome, _) = observe(&*host, || component.close(&over));
-            closed.set();
-            tell(outcome);
-        });
-    }
-
     /// Asks a component what it has in flight, beside its claim.
     fn look(&mut self, at: usize) {
         self.record.components[at].in_flight = Outcome::Late;
@@ -143,7 +139,7 @@ impl Conductor {
         let part = &self.parts[at];
         let (component, looked) = (part.component.drainable.clone(), part.looked.clone());
         let (mailbox, host) = (self.mailbox.clone(), self.host.clone());
-        self.errands.run(&part.component.name, move || {
+        self.errands.run(&part.component.name, move |_| {
             let (outcome, in_flight) = observe(&*host, || component.in_flight());
             looked.set();
             let _ = mailbox.send(Event::InFlight(at, outcome, in_flight));
@@ -212,7 +208,7 @@ impl Conductor {
             self.record.components[at].force = Outcome::Late;
             let (component, tell) = (part.component.drainable.clone(), self.tell(Call::Force(at)));
             let host = self.host.clone();
-            self.errands.run(&part.component.name, move || tell(observe(&*host, || component.force()).0));
+            self.errands.run(&part.component.name, move |_| tell(observe(&*host, || component.force()).0));
         }
     }
 
@@ -273,7 +269,7 @@ impl Conductor {
             hub.finished.set();
             errands.wake(&hub.finished);
         }
-        errands.run("dispose", move || drop((ledger.empty(), offered, parts, desks, hooks, hub)));
+        errands.run("dispose", move |_| drop((ledger.empty(), offered, parts, desks, hooks, hub)));
     }
 
     // ---- the insides
@@ -298,8 +294,11 @@ impl Conductor {
         cancel: Shared,
         work: impl Future<Output = Result<(), String>> + Send + 'static,
     ) {
-        let tell = self.tell(call);
-        self.errands.run(name, move || place.drive(Box::pin(work), cancel, tell));
+        let (tell, step_over) = (self.tell(call), self.step_over.clone());
+        self.errands.run(name, move |seat| {
+            let cancel = if seat == Seat::Own { cancel } else { step_over };
+            place.drive(Box::pin(work), cancel, tell);
+        });
     }
 
     fn tell(&self, call: Call) -> impl FnOnce(Outcome) + Send + use<> {
@@ -323,6 +322,11 @@ impl Conductor {
     fn step(&mut self, step: &'static str) {
         self.record.step(step, self.host.now(), &self.timeline());
         self.step_ends = None;
+        let over = std::mem::take(&mut self.step_over);
+        over.set();
+        if self.errands.spared() > 0 {
+            self.errands.wake(&over);
+        }
     }
 
     fn notes(&self) -> impl Iterator<Item = Arc<crate::ledger::Notes>> + '_ {

@@ -39,7 +39,6 @@ pub(crate) enum Event {
 /// A call into somebody's code.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Call {
-    /// Of a component whose turn to drain never came.
     Closed(usize),
     Drained(usize),
     Claim(usize),
@@ -74,6 +73,8 @@ pub(crate) struct Conductor {
     offered: Vec<IncompleteJob>,
     /// The present step's end, for those who were given it.
     step_ends: Option<Deadline>,
+    /// Set when the present step is over, for errands that keep others waiting.
+    step_over: Shared,
     record: Record,
     owns_process: bool,
 }
@@ -121,6 +122,7 @@ impl Conductor {
             host,
             offered: Vec::new(),
             step_ends: None,
+            step_over: Shared::default(),
             record,
             owns_process,
         }
@@ -191,11 +193,7 @@ impl Conductor {
     fn hear_outcome(&mut self, call: Call, outcome: Outcome) {
         let now = self.host.now();
         let step = match call {
-            Call::Closed(at) => {
-                let closed = !outcome.is_failure();
-                self.record.components[at].drained = if closed { Outcome::NotCalled } else { outcome };
-                return;
-            }
+            Call::Closed(at) => return self.hear_closed(now, at, outcome),
             Call::Drained(_) => State::Draining,
             Call::Claim(_) => State::Claiming,
             Call::Incomplete(at) if self.desks[at].takes_over => State::HandingOver,
@@ -245,6 +243,20 @@ impl Conductor {
                 self.hear_told(at);
             }
             Call::Closed(_) | Call::Draining(_) => {}
+        }
+    }
+
+    /// A component that is closed drains, if its turn to do so has come.
+    fn hear_closed(&mut self, now: Instant, at: usize, outcome: Outcome) {
+        let drained = &mut self.record.components[at].drained;
+        let in_turn = self.parts[at].deadline.is_some();
+        if outcome.is_failure() {
+            *drained = outcome;
+            self.machine.handle_drained(now, at);
+        } else if !in_turn {
+            *drained = Outcome::NotCalled;
+        } else if self.machine.is_at(State::Draining) {
+            self.drain(at);
         }
     }
 

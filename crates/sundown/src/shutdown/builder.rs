@@ -157,11 +157,12 @@ impl Builder {
         let desks = open_desks(&host, &self.runtime, &errands, self.take_over, self.told)?;
         let (mailbox, events) = mpsc::channel();
         let go = start_thread(&host, self.owns_process)?;
+        let hub = Hub::new(host, roster);
+        // Before the signals are ours: whoever blocks or panics in it must not leave the process deaf.
+        hub.roster.tell_joined(&Watch::new(hub.stages.clone()));
         if let Some(ownership) = ownership {
             ownership.listen(mailbox.clone()).map_err(StartError::Signals)?;
         }
-        let hub = Hub::new(host, roster);
-        hub.roster.tell_joined(&Watch::new(hub.stages.clone()));
         let conductor = Conductor::new(Setup {
             machine: Machine::new(grace.length(), self.reserves, hooks.len() + desks.len()),
             hub: hub.clone(),
@@ -231,7 +232,7 @@ fn open_desks(
         let place = Place::new(host, runtime).map_err(StartError::Runtime)?;
         let (tell, preparing, theirs) = (tell.clone(), notifier.clone(), place.clone());
         let cancel = give_up.clone();
-        errands.run(&name, move || {
+        errands.run(&name, move |_| {
             let prepare = async move { preparing.prepare().await.map_err(describe) };
             theirs.drive(Box::pin(prepare), cancel, |outcome| drop(tell.send((at, outcome))));
         });

@@ -82,7 +82,7 @@ impl Drainable for Leases {
             };
             self.table().insert(job.id().to_string(), row);
         }
-        self.held.committed().await; // whatever is in mid-commit may still end
+        self.held.conclude().await; // whatever is in mid-commit may still end
     }
 }
 

@@ -5,7 +5,7 @@
 //! played ([`stage`]) by the shutdown's own code on a simulated machine, and then everything that was promised and can
 //! be seen without a process is checked ([`promises`]) against what its workers saw ([`witness`]).
 //!
-//! `SUNDOWN_SEEDS` says how many seeds (CI: 10,000); `SUNDOWN_SEED` replays one, and tells its story.
+//! `SUNDOWN_SEEDS` says how many seeds (CI: 10,000); `SUNDOWN_SEED` replays one, traced.
 
 #![forbid(unsafe_code)]
 

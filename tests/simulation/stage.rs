@@ -268,7 +268,7 @@ impl Drainable for ReadsReceipts {
         if receipt.jobs().iter().any(open) {
             self.events.note("a receipt leaves a fate open");
         }
-        self.jobs.committed().await;
+        self.jobs.conclude().await;
     }
 }
 

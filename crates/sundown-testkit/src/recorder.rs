@@ -102,7 +102,7 @@ impl Recorder {
         let held = {
             let mut inside = self.inside();
             let held = inside.holds.iter().position(|point| *point.what == *what);
-            let held = held.map(|at| inside.holds.swap_remove(at));
+            let held = held.map(|at| inside.holds.remove(at));
             inside.events.push(Event { what, at });
             held
         };
@@ -117,7 +117,7 @@ impl Recorder {
         let point =
             Arc::new(Point { what: what.to_owned(), reached: Flag::default(), released: Flag::default() });
         self.inside().holds.push(point.clone());
-        Hold { host: self.shared.host.clone(), point }
+        Hold { recorder: self.clone(), point }
     }
 
     /// All that has happened so far.
@@ -125,28 +125,28 @@ impl Recorder {
         self.inside().events.clone()
     }
 
-    /// Whether an event that begins so has happened.
-    pub fn has(&self, beginning: &str) -> bool {
-        self.position(beginning).is_some()
+    /// Whether this has happened.
+    pub fn has(&self, what: &str) -> bool {
+        self.position(what).is_some()
     }
 
-    /// The place in the order of the first event that begins so.
-    pub fn position(&self, beginning: &str) -> Option<usize> {
-        self.inside().events.iter().position(|event| event.what.starts_with(beginning))
+    /// The place in the order of the first event of this name.
+    pub fn position(&self, what: &str) -> Option<usize> {
+        self.inside().events.iter().position(|event| event.what == what)
     }
 
-    /// Asserts that events that begin so have happened in this order, whatever came between.
+    /// Asserts that these have happened in this order, whatever came between.
     ///
     /// # Panics
     ///
     /// When one is missing, or came too early.
     #[track_caller]
-    pub fn assert_order(&self, beginnings: &[&str]) {
+    pub fn assert_order(&self, names: &[&str]) {
         let events = self.events();
         let mut rest = events.iter();
-        for beginning in beginnings {
-            let found = rest.any(|event| event.what.starts_with(beginning));
-            assert!(found, "no {beginning:?} in its place of {beginnings:?}:\n{self}");
+        for name in names {
+            let found = rest.any(|event| event.what == *name);
+            assert!(found, "no {name:?} in its place of {names:?}:\n{self}");
         }
     }
 }
@@ -165,7 +165,7 @@ impl fmt::Debug for Recorder {
 
 /// A step that is held when it comes: see [`Recorder::hold`]. Dropping this lets it go.
 pub struct Hold {
-    host: Arc<dyn Host>,
+    recorder: Recorder,
     point: Arc<Point>,
 }
 
@@ -178,7 +178,8 @@ struct Point {
 impl Hold {
     /// Blocks the calling thread until the step has come, and for no longer than this. Returns whether it has.
     pub fn reached_within(&self, time: Duration) -> bool {
-        self.host.wait(&mut &self.point.reached, Some(self.host.now() + time))
+        let host = &self.recorder.shared.host;
+        host.wait(&mut &self.point.reached, Some(host.now() + time))
     }
 
     /// Lets it go on; if it has not come yet, it will not be held.
@@ -187,6 +188,7 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
+        self.recorder.inside().holds.retain(|point| !Arc::ptr_eq(point, &self.point));
         self.point.released.raise();
     }
 }

@@ -331,3 +331,162 @@ fn a_promise_of_the_shutdown_is_the_same_on_every_seed() {
         });
     });
 }
+
+#[test]
+fn what_a_thread_does_before_it_first_waits_is_seen_at_once() {
+    Simulation::sweep(0..50, |simulation| {
+        simulation.run(|world| {
+            let (gate, inner) = (Gate::new(), world.clone());
+            let theirs = gate.clone();
+            world.spawn("closer", move || {
+                theirs.close();
+                inner.advance(Duration::from_secs(3600));
+            });
+            world.block_on(gate.closed());
+            assert_eq!(world.elapsed(), Duration::ZERO);
+        });
+    });
+}
+
+/// Counts how often it is dropped.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_waker_that_panics_costs_nobody_else() {
+    struct Panics;
+    impl std::task::Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("on purpose");
+        }
+    }
+    let dropped = Arc::new(AtomicUsize::new(0));
+    simulate(|world| {
+        for _ in 0..3 {
+            let (inner, counted) = (world.clone(), Counted(dropped.clone()));
+            world.spawn("waits", move || {
+                inner.advance(Duration::from_secs(3600));
+                drop(counted);
+            });
+        }
+        let mut timer = Box::pin(world.sleep(ms(5)));
+        let waker = Arc::new(Panics).into();
+        let polled = timer.as_mut().poll(&mut std::task::Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        world.advance(ms(10));
+        assert_eq!(world.elapsed(), ms(10));
+    });
+    assert_eq!(dropped.load(Ordering::Relaxed), 3);
+}
+
+#[test]
+fn a_thread_that_does_not_end_with_its_process_is_named() {
+    let complaint = complaint(|| {
+        simulate(|world| {
+            let inner = world.clone();
+            world.spawn("supervisor", move || {
+                loop {
+                    let _ = catch_unwind(AssertUnwindSafe(|| inner.advance(ms(1))));
+                }
+            });
+            world.advance(ms(5));
+        });
+    });
+    assert_eq!(complaint, "thread supervisor goes on when its process is over");
+}
+
+#[test]
+fn a_destructor_that_would_wait_while_a_panic_passes_does_not() {
+    struct Waits(World);
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            let mut place = self.0.runtime().private().unwrap();
+            place.drive(std::pin::pin!(self.0.sleep(ms(1))));
+            self.0.advance(ms(1));
+        }
+    }
+    let complaint = complaint(|| {
+        simulate(|world| {
+            let _waits = Waits(world.clone());
+            panic!("on purpose");
+        });
+    });
+    assert_eq!(complaint, "on purpose");
+}
+
+#[test]
+fn a_task_is_no_thread_that_could_be_short() {
+    simulate(|world| {
+        world.limit_threads(0);
+        let ran = Arc::new(AtomicUsize::new(0));
+        let counted = ran.clone();
+        world.spawn_task(async move { counted.store(1, Ordering::Relaxed) });
+        world.settle();
+        assert_eq!(ran.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn a_grace_is_not_looked_for_on_the_real_machine() {
+    simulate(|world| {
+        let shutdown = Shutdown::embedded(world.runtime()).component("gate", Gate::new()).start().unwrap();
+        shutdown.begin("a test");
+        let grace = shutdown.finished_blocking().grace.to_string();
+        assert_eq!(grace, "10 s (no platform recognised)");
+    });
+}
+
+/// A runtime that wraps another, and does not know what it must pass on.
+struct Wraps(sundown_testkit::simulation::Virtual);
+
+impl Runtime for Wraps {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn sleep_until(&self, at: Instant) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        self.0.sleep_until(at)
+    }
+
+    fn spawn(&self, task: sundown::BoxFuture<'static, ()>) -> sundown::AbortHandle {
+        self.0.spawn(task)
+    }
+
+    fn private(&self) -> std::io::Result<Box<dyn sundown::Drive>> {
+        self.0.private()
+    }
+
+    fn adopt(&self, listener: std::net::TcpListener) -> std::io::Result<Box<dyn sundown::Accept>> {
+        self.0.adopt(listener)
+    }
+}
+
+#[test]
+fn a_wrapper_that_hides_the_simulated_machine_is_refused() {
+    simulate(|world| {
+        let refused = Shutdown::embedded(Wraps(world.runtime())).start().unwrap_err().to_string();
+        assert!(refused.contains("keeps the time of another machine"), "{refused}");
+    });
+}
+
+#[test]
+fn holds_of_one_name_are_reached_in_their_order_and_one_that_was_let_go_holds_nobody() {
+    simulate(|world| {
+        let events = world.recorder();
+        drop(events.hold("step"));
+        let holds = [events.hold("step"), events.hold("step"), events.hold("step")];
+        let noted = events.clone();
+        world.spawn("steps", move || (0..3).for_each(|_| noted.note("step")));
+        for hold in holds {
+            assert!(hold.reached_within(ms(1)));
+            hold.release();
+        }
+        world.settle();
+        assert_eq!(events.events().len(), 3);
+    });
+}

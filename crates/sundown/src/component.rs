@@ -39,7 +39,7 @@ use crate::{Claims, Deadline, Receipt, Watch};
 ///         for job in receipt.jobs() {
 ///             if job.fate() == Fate::Unacknowledged { /* give the lease back */ }
 ///         }
-///         self.held.committed().await; // whatever is in mid-commit may still end
+///         self.held.conclude().await; // whatever is in mid-commit may still end
 ///     }
 /// }
 /// ```

@@ -6,6 +6,7 @@
 
 use std::{
     fmt, io,
+    panic::{RefUnwindSafe, UnwindSafe},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -17,12 +18,17 @@ use std::{
 
 use uuid::Uuid;
 
-use crate::{Signal, conductor::Event, signals};
+use crate::{Environment, Signal, conductor::Event, signals};
 
 /// What a shutdown stands on.
-pub trait Host: Send + Sync + 'static {
+///
+/// Unwind safe, so that whatever holds one is: a panic may pass through any of it.
+pub trait Host: Send + Sync + UnwindSafe + RefUnwindSafe + 'static {
     /// The current moment, monotonic.
     fn now(&self) -> Instant;
+
+    /// What tells how much grace the platform gives.
+    fn environment(&self) -> Environment;
 
     /// An identifier that nothing else has.
     fn id(&self) -> Uuid;
@@ -101,6 +107,10 @@ impl System {
 impl Host for System {
     fn now(&self) -> Instant {
         Instant::now()
+    }
+
+    fn environment(&self) -> Environment {
+        Environment::of_this_process()
     }
 
     fn id(&self) -> Uuid {

@@ -29,6 +29,9 @@ pub(crate) struct Ledger {
 #[derive(Default)]
 struct Books {
     jobs: Vec<IncompleteJob>,
+    /// How many jobs of each component had ended by themselves when it was claimed, of those that it had in flight
+    /// when it was looked at.
+    ended_since: Vec<(Arc<str>, usize)>,
     ended: Ended,
     /// The hand-over is over: what comes now is offered to nobody.
     settled: bool,
@@ -117,9 +120,13 @@ impl Ledger {
         self.books().jobs.iter().filter(|job| job.component() == component).cloned().collect()
     }
 
-    /// How many of a component's jobs the claim has found.
-    pub(crate) fn listed(&self, component: &str) -> usize {
-        self.books().jobs.iter().filter(|job| job.component() == component).count()
+    /// How much of what a component had in flight is accounted for: its jobs that the claim has found, and those that
+    /// ended just before.
+    pub(crate) fn accounted(&self, component: &str) -> usize {
+        let books = self.books();
+        let listed = books.jobs.iter().filter(|job| job.component() == component).count();
+        let ended = books.ended_since.iter().filter(|(of, _)| **of == *component).map(|(_, count)| count);
+        listed + ended.sum::<usize>()
     }
 
     fn books(&self) -> std::sync::MutexGuard<'_, Books> {
@@ -143,6 +150,11 @@ impl Claims {
     /// Takes the job, if it has not committed, and lists it. Returns whether it was taken.
     pub(crate) fn push(&self, job: impl Into<Unfinished>) -> bool {
         self.ledger.push(job.into(), &self.component)
+    }
+
+    /// So many of those that were in flight have ended since somebody asked.
+    pub(crate) fn ended_since(&self, count: usize) {
+        self.ledger.books().ended_since.push((self.component.clone(), count));
     }
 
     pub(crate) fn count(&self, ended: Ended) {

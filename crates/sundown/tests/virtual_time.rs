@@ -212,3 +212,59 @@ fn where_no_thread_is_left_who_never_drains_keeps_nobody_open() {
     assert_eq!(closed, [Duration::ZERO; 2], "{events}");
     assert_eq!(report.jobs.handed_over.len(), 1, "{report}");
 }
+
+#[test]
+fn a_job_that_ends_between_the_look_and_the_claim_is_not_lost() {
+    let report = simulate(|world| {
+        let jobs = Jobs::new();
+        let slow = Fault::BlocksFor(ms(30));
+        let part = Faulty::new(world.runtime(), jobs.clone()).before(Method::Claim, slow);
+        let builder = Shutdown::embedded(world.runtime()).component("jobs", part).grace(GRACE);
+        let shutdown = builder.start().unwrap();
+        let job = jobs.begin("image-17", ()).unwrap();
+        let _other = jobs.begin("image-18", ()).unwrap();
+        shutdown.begin("a test");
+        shutdown.hurry();
+        world.advance(ms(20));
+        job.complete().unwrap();
+        shutdown.finished_blocking()
+    });
+    assert_eq!((report.jobs.completed, report.jobs.unacknowledged.len()), (1, 1), "{report}");
+    assert_eq!(report.components[0].lost, 0, "{report}");
+}
+
+#[test]
+fn a_close_that_comes_back_when_its_step_is_over_is_late() {
+    let report = simulate(|world| {
+        let first = Gate::new();
+        let slow = Fault::BlocksFor(Duration::from_secs(1));
+        let shutdown = Shutdown::embedded(world.runtime())
+            .component("first", first.clone())
+            .component("second", Faulty::new(world.runtime(), Gate::new()).before(Method::Close, slow))
+            .after(["first"])
+            .at_release("slow", world.sleep(Duration::from_secs(2)))
+            .grace(Duration::from_secs(60))
+            .start()
+            .unwrap();
+        let _inside = first.enter().unwrap();
+        shutdown.begin("a test");
+        shutdown.hurry();
+        shutdown.finished_blocking()
+    });
+    assert_eq!(report.components[1].drained, Outcome::Late, "{report}");
+}
+
+/// `catch_unwind` takes what a panic may pass through.
+#[test]
+fn what_users_hold_may_see_a_panic_pass() {
+    use std::panic::{RefUnwindSafe, UnwindSafe};
+    fn holds<T: UnwindSafe + RefUnwindSafe + Send + Sync>() {}
+    holds::<sundown::Deadline>();
+    holds::<sundown::Watch>();
+    holds::<sundown::Readiness>();
+    holds::<sundown::Gate>();
+    holds::<Jobs<()>>();
+    holds::<sundown::Job<()>>();
+    holds::<Claims>();
+    holds::<Receipt>();
+}

@@ -13,11 +13,13 @@ use std::{
 };
 
 use sundown::{
-    Signal, Uuid,
+    Environment, Signal, Uuid,
     host::{Awaited, Host, Signals},
 };
 
-use super::crew::{self, Pause};
+use super::scheduler::{self, Pause, contain};
+
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// How threads are unwound when the process is over.
 pub(super) struct Over;
@@ -48,7 +50,7 @@ struct State {
     now: Instant,
     dice: fastrand::Rng,
     /// Counts whatever might let somebody go on.
-    affairs: u64,
+    epoch: u64,
     spawned: Vec<Spawned>,
     threads_left: u64,
     /// How late a thread of the shutdown's may start.
@@ -64,21 +66,22 @@ struct State {
     trace: Trace,
 }
 
-/// Which threads ran when: a fingerprint of it, and, where it is wanted, the story.
+/// Which threads ran when: a fingerprint of it, and, where it is wanted, each of them.
 #[derive(Default)]
 struct Trace {
     print: u64,
-    story: Option<Vec<String>>,
+    lines: Option<Vec<String>>,
 }
 
 impl Machine {
-    pub(super) fn new(seed: u64, tells: bool) -> Arc<Self> {
+    pub(super) fn new(seed: u64, traced: bool) -> Arc<Self> {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
-        let began = Instant::now();
+        // A century from the real clock, so that nobody can take the one for the other.
+        let began = Instant::now() + CENTURY;
         let state = State {
             now: began,
             dice: fastrand::Rng::with_seed(seed),
-            affairs: 1,
+            epoch: 1,
             spawned: Vec::new(),
             threads_left: u64::MAX,
             latest_start: Duration::ZERO,
@@ -90,7 +93,7 @@ impl Machine {
             kill_at: None,
             fate: None,
             over: false,
-            trace: Trace { print: seed, story: tells.then(Vec::new) },
+            trace: Trace { print: seed, lines: traced.then(Vec::new) },
         };
         // Relaxed: the number stands for itself.
         Arc::new(Machine { number: NUMBERS.fetch_add(1, Ordering::Relaxed), began, state: Mutex::new(state) })
@@ -100,19 +103,19 @@ impl Machine {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    // ---- for the crew
+    // ---- for the scheduler
 
     pub(super) fn number(&self) -> u64 {
         self.number
     }
 
-    pub(super) fn affairs(&self) -> u64 {
-        self.state().affairs
+    pub(super) fn epoch(&self) -> u64 {
+        self.state().epoch
     }
 
     /// Something has happened that others may wait for.
-    pub(super) fn stir(&self) {
-        self.state().affairs += 1;
+    pub(super) fn advance_epoch(&self) {
+        self.state().epoch += 1;
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -142,24 +145,24 @@ impl Machine {
         if state.kill_at.is_some_and(|at| at <= state.now) {
             state.fate.get_or_insert(Fate::Killed);
         }
-        state.affairs += 1;
+        state.epoch += 1;
         let now = state.now;
         let later = state.timers.split_off(&(now, u64::MAX));
         let due = std::mem::replace(&mut state.timers, later);
         drop(state);
-        due.into_values().for_each(Waker::wake);
+        due.into_values().for_each(|waker| contain(|| waker.wake()));
         true
     }
 
-    pub(super) fn trace(&self, who: &str) {
+    pub(super) fn trace(&self, number: u64, who: &str) {
         let at = self.elapsed();
         let trace = &mut self.state().trace;
-        for byte in who.bytes().chain(at.as_nanos().to_le_bytes()) {
+        for byte in number.to_le_bytes().into_iter().chain(who.bytes()).chain(at.as_nanos().to_le_bytes()) {
             // FNV-1a.
             trace.print = (trace.print ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
         }
-        if let Some(story) = &mut trace.story {
-            story.push(format!("{at:>14.6?} {who}"));
+        if let Some(lines) = &mut trace.lines {
+            lines.push(format!("{at:>14.6?} {who}"));
         }
     }
 
@@ -168,8 +171,8 @@ impl Machine {
         if self.is_over() {
             return false;
         }
-        self.trace(event);
-        self.stir();
+        self.trace(0, event);
+        self.advance_epoch();
         true
     }
 
@@ -187,16 +190,16 @@ impl Machine {
         self.state().trace.print
     }
 
-    pub(super) fn story(&self) -> Vec<String> {
-        self.state().trace.story.take().unwrap_or_default()
+    pub(super) fn traced(&self) -> Vec<String> {
+        self.state().trace.lines.take().unwrap_or_default()
     }
 
     /// Lets others go on.
     pub(super) fn give_way(&self, until: Pause) {
         if !thread::panicking() {
-            crew::pause(self, until);
+            scheduler::pause(self, until);
         }
-        self.stir();
+        self.advance_epoch();
     }
 
     /// The next moment that anybody waits for with a timer.
@@ -214,23 +217,35 @@ impl Machine {
     }
 
     /// Starts a thread, so late.
-    pub(super) fn start(
-        &self,
-        name: String,
-        body: Box<dyn FnOnce() + Send>,
-        late: Duration,
-    ) -> io::Result<()> {
-        let mut state = self.state();
-        if state.over || state.threads_left == 0 {
-            drop(state);
-            drop(body);
-            return Err(io::Error::from(io::ErrorKind::WouldBlock));
+    fn start(&self, name: String, body: Box<dyn FnOnce() + Send>, late: Duration) -> io::Result<()> {
+        {
+            let mut state = self.state();
+            if state.over || state.threads_left == 0 {
+                return Err(io::Error::from(io::ErrorKind::WouldBlock));
+            }
+            state.threads_left -= 1;
         }
-        state.threads_left -= 1;
-        state.affairs += 1;
+        self.admit(name, body, late);
+        Ok(())
+    }
+
+    /// Starts the thread of a task, of which a runtime has as many as it likes.
+    pub(super) fn start_task(&self, body: Box<dyn FnOnce() + Send>) {
+        if !self.is_over() {
+            self.admit("task".into(), body, Duration::ZERO);
+        }
+    }
+
+    fn admit(&self, name: String, body: Box<dyn FnOnce() + Send>, late: Duration) {
+        let mut state = self.state();
+        state.epoch += 1;
         let not_before = state.now + late;
         state.spawned.push(Spawned { name, body, not_before });
-        Ok(())
+    }
+
+    /// Starts a thread of the test's own.
+    pub(super) fn start_now(&self, name: String, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        self.start(name, body, Duration::ZERO)
     }
 
     pub(super) fn limit_threads(&self, more: u64) {
@@ -244,7 +259,7 @@ impl Machine {
     pub(super) fn block_runtime(&self, blocked: bool) {
         let mut state = self.state();
         state.runtime_blocked = blocked;
-        state.affairs += 1;
+        state.epoch += 1;
     }
 
     pub(super) fn is_runtime_blocked(&self) -> bool {
@@ -255,7 +270,7 @@ impl Machine {
     pub(super) fn signal(&self, signal: Signal) {
         let now = self.now();
         let mut state = self.state();
-        state.affairs += 1;
+        state.epoch += 1;
         match &state.signals {
             Some(signals) => drop(signals.deliver(now, signal)),
             None => drop(state.fate.get_or_insert(Fate::Signalled(signal))),
@@ -295,6 +310,11 @@ impl Host for Machine {
         self.state().now
     }
 
+    /// Nothing: every platform is as unknown as this one.
+    fn environment(&self) -> Environment {
+        Environment::default()
+    }
+
     fn id(&self) -> Uuid {
         Uuid::from_u128(self.state().dice.u128(..))
     }
@@ -313,10 +333,10 @@ impl Host for Machine {
             // Somebody who unwinds does not wait: see the invariants of the crew.
             let ready = event.is_ready();
             if ready || thread::panicking() || until.is_some_and(|until| until <= self.now()) {
-                self.stir();
+                self.advance_epoch();
                 return ready;
             }
-            crew::pause(self, Pause::Waits(until));
+            scheduler::pause(self, Pause::Waits(until));
         }
     }
 

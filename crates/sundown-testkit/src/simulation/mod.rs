@@ -5,14 +5,24 @@
 //! clock moves only when all of them wait, to the next moment that any of them waits for. So thirty seconds of grace
 //! take a millisecond, an order of events that happens once in a million can be found, and a failure happens again.
 //!
-//! What must hold for that: everything under test waits through the simulation ([`World`], its [runtime](Virtual),
-//! sundown's own types), not on real time, real threads or real sockets; and it does not depend on what differs between
-//! two runs of a program, such as the order in a `HashMap`. Between two waits a thread is not interrupted:
-//! [`World::give_way`] is a place where it can be.
+//! What must hold for that:
+//!
+//! * Everything under test waits through the simulation ([`World`], its [runtime](Virtual), sundown's own types), not on
+//!   real time, real threads or real sockets.
+//! * No lock of `std`'s is held across a wait: whoever else wants it would block the one real thread, for good.
+//! * Nothing depends on what differs between two runs of a program, such as the order in a `HashMap`. (A
+//!   [`Jobs`](sundown::Jobs) has its name from the shutdown that it has joined: begin jobs after `start`.)
+//! * Thread-locals are shared: all threads of a simulation are one.
+//!
+//! Between two waits a thread is not interrupted; [`World::give_way`] is a place where it can be. So the simulation finds
+//! wrong orders of steps, not data races between atomics: those are for tests on real threads.
+//!
+//! When the process is over, each thread that waits is unwound, and destructors run. One that waits does so no longer,
+//! and one that waits for a *report* aborts, as a panic in a destructor does.
 
-mod crew;
 mod machine;
 mod runtime;
+mod scheduler;
 mod world;
 
 use std::{
@@ -28,7 +38,7 @@ use self::machine::{Fate, Machine, Over};
 pub use self::{runtime::Virtual, world::World};
 use sundown::Signal;
 
-/// The variable that has a [sweep](Simulation::sweep) run this seed alone, and tell its story.
+/// The variable that has a [sweep](Simulation::sweep) run this seed alone, and trace it.
 pub const SEED_VARIABLE: &str = "SUNDOWN_SEED";
 
 /// One run of a simulated process.
@@ -64,18 +74,18 @@ pub const SEED_VARIABLE: &str = "SUNDOWN_SEED";
 #[derive(Clone, Debug)]
 pub struct Simulation {
     seed: u64,
-    tells: bool,
+    traced: bool,
 }
 
 impl Simulation {
     /// The run that this seed stands for.
     pub fn seeded(seed: u64) -> Self {
-        Simulation { seed, tells: false }
+        Simulation { seed, traced: false }
     }
 
     /// Prints to stderr, after the end, which thread ran when.
-    pub fn telling(mut self) -> Self {
-        self.tells = true;
+    pub fn traced(mut self) -> Self {
+        self.traced = true;
         self
     }
 
@@ -86,10 +96,10 @@ impl Simulation {
     ///
     /// When `main` does, or when nobody can go on.
     pub fn run<T>(&self, main: impl FnOnce(&World) -> T) -> Ending<T> {
-        let machine = Machine::new(self.seed, self.tells);
+        let machine = Machine::new(self.seed, self.traced);
         let world = World::new(machine.clone(), self.seed);
-        let ended = crew::run(&machine, || main(&world));
-        for line in machine.story() {
+        let ended = scheduler::run(&machine, || main(&world));
+        for line in machine.traced() {
             eprintln!("{line}");
         }
         let exit = match (ended, machine.fate()) {
@@ -109,14 +119,16 @@ impl Simulation {
     }
 
     /// Tests one simulation for each seed, on as many real threads as there are processors: each on one of them. If the
-    /// environment names a seed in [`SEED_VARIABLE`], that one alone is tested, and [tells](Self::telling) its story.
+    /// environment names a seed in [`SEED_VARIABLE`], that one alone is tested, and [traced](Self::traced).
     ///
     /// # Panics
     ///
-    /// When a test does; its seed is printed to stderr.
+    /// When a test does; its seed is printed to stderr. When the variable has no number in it.
     pub fn sweep(seeds: Range<u64>, test: impl Fn(Simulation) + Sync) {
-        if let Some(seed) = env::var(SEED_VARIABLE).ok().and_then(|seed| seed.parse().ok()) {
-            return test(Simulation::seeded(seed).telling());
+        if let Ok(seed) = env::var(SEED_VARIABLE) {
+            let seed =
+                seed.parse().unwrap_or_else(|_| panic!("{SEED_VARIABLE} is {seed:?}, which is no seed"));
+            return test(Simulation::seeded(seed).traced());
         }
         let next = AtomicU64::new(seeds.start);
         let work = || {
@@ -128,7 +140,7 @@ impl Simulation {
                 }
                 let tested = catch_unwind(AssertUnwindSafe(|| test(Simulation::seeded(seed))));
                 if let Err(panic) = tested {
-                    eprintln!("seed {seed} failed; {SEED_VARIABLE}={seed} replays it and tells its story");
+                    eprintln!("seed {seed} failed; {SEED_VARIABLE}={seed} replays it, traced");
                     // The others need not go on.
                     next.store(seeds.end, Ordering::Relaxed);
                     resume_unwind(panic);

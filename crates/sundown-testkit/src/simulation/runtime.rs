@@ -10,7 +10,8 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
-    time::{Duration, Instant},
+    thread,
+    time::Instant,
 };
 
 use sundown::{AbortHandle, Accept, BoxFuture, Drive, Runtime, host::Host};
@@ -43,13 +44,11 @@ impl Runtime for Virtual {
     fn spawn(&self, task: BoxFuture<'static, ()>) -> AbortHandle {
         let (machine, switch) = (self.machine.clone(), Arc::new(Switch::default()));
         let (theirs, ours) = (switch.clone(), machine.clone());
-        // A process that is over, or has no threads left, runs no tasks.
-        let task = Box::new(move || run(task, &machine, &theirs));
-        let _ = self.machine.start("task".into(), task, Duration::ZERO);
+        self.machine.start_task(Box::new(move || run(task, &machine, &theirs)));
         AbortHandle::new(move || {
             switch.aborted.store(true, Ordering::Relaxed);
             switch.bell.wake_by_ref();
-            ours.stir();
+            ours.advance_epoch();
         })
     }
 
@@ -96,7 +95,8 @@ pub(super) fn drive(machine: &Machine, mut future: Pin<&mut (dyn Future<Output =
     let bell = Arc::new(Bell::default());
     let waker = Waker::from(bell.clone());
     let mut context = Context::from_waker(&waker);
-    while future.as_mut().poll(&mut context).is_pending() {
+    // Who unwinds does not wait, not even for this.
+    while future.as_mut().poll(&mut context).is_pending() && !thread::panicking() {
         machine.wait(&mut When(|| bell.take()), None);
     }
 }

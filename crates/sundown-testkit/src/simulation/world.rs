@@ -12,9 +12,9 @@ use sundown::{Runtime, Signal, host::Host};
 
 use super::{
     Virtual,
-    crew::Pause,
     machine::{Machine, When},
     runtime,
+    scheduler::Pause,
 };
 use crate::Recorder;
 
@@ -93,7 +93,7 @@ impl World {
     ///
     /// When there are [no more threads](Self::limit_threads).
     pub fn spawn(&self, name: &str, body: impl FnOnce() + Send + 'static) {
-        let spawned = self.machine.start(name.to_owned(), Box::new(body), Duration::ZERO);
+        let spawned = self.machine.start_now(name.to_owned(), Box::new(body));
         spawned.expect("the world has a thread left, or was told otherwise");
     }
 
@@ -103,10 +103,14 @@ impl World {
     }
 
     /// Drives a future on the calling thread.
+    ///
+    /// # Panics
+    ///
+    /// When a destructor calls it that runs because of a panic, and the future has to wait: nobody waits while unwinding.
     pub fn block_on<T: Send>(&self, future: impl Future<Output = T> + Send) -> T {
         let mut result = None;
         runtime::drive(&self.machine, pin!(async { result = Some(future.await) }));
-        result.expect("a driven future has ended")
+        result.expect("nobody waits while unwinding")
     }
 
     /// A future that resolves when so much time has passed.
@@ -128,7 +132,7 @@ impl World {
         self.machine.block_runtime(blocked);
     }
 
-    /// So many more threads can be started, and none after them.
+    /// So many more threads can be started, and none after them. Tasks are not counted.
     pub fn limit_threads(&self, more: u64) {
         self.machine.limit_threads(more);
     }

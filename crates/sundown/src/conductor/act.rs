@@ -85,8 +85,9 @@ impl Conductor {
         let (tell, host) = (self.tell(Call::Closed(at)), self.host.clone());
         self.errands.run(&part.component.name, move |_| {
             let (outcome, _) = observe(&*host, || component.close(&deadline));
-            closed.set();
+            // Told before the claim may go on: then it is known before the claim is over.
             tell(outcome);
+            closed.set();
         });
     }
 

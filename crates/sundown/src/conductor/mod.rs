@@ -248,6 +248,9 @@ impl Conductor {
 
     /// A component that is closed drains, if its turn to do so has come.
     fn hear_closed(&mut self, now: Instant, at: usize, outcome: Outcome) {
+        if !self.machine.is_at(State::Draining) && !self.machine.is_at(State::Claiming) {
+            return;
+        }
         let drained = &mut self.record.components[at].drained;
         let in_turn = self.parts[at].deadline.is_some();
         if outcome.is_failure() {

@@ -75,9 +75,9 @@ impl Record {
             report.seen_to = notes.seen_to();
         }
         for report in &mut components {
-            let listed = ledger.listed(&report.name);
-            report.lost = lost(report, listed);
-            jobs.unnamed_in_doubt += unnamed(report, listed);
+            let accounted = ledger.accounted(&report.name);
+            report.lost = lost(report, accounted);
+            jobs.unnamed_in_doubt += unnamed(report, accounted);
         }
         Report {
             shutdown: self.shutdown,
@@ -114,7 +114,7 @@ impl Record {
 }
 
 /// How many jobs a component had in flight, by its own word, that its claim hung before it could list.
-fn unnamed(component: &ComponentReport, listed: usize) -> u64 {
+fn unnamed(component: &ComponentReport, accounted: usize) -> u64 {
     if !component.claim.is_failure() {
         return 0;
     }
@@ -122,15 +122,15 @@ fn unnamed(component: &ComponentReport, listed: usize) -> u64 {
         .stragglers
         .as_ref()
         .and_then(InFlight::total)
-        .map_or(0, |total| total.saturating_sub(listed) as u64)
+        .map_or(0, |total| total.saturating_sub(accounted) as u64)
 }
 
 /// What a component had in flight at the claim that nobody has seen to. Of one that does not count, and for which no job
 /// stands, it is one at least.
-fn lost(component: &ComponentReport, listed: usize) -> u64 {
+fn lost(component: &ComponentReport, accounted: usize) -> u64 {
     match &component.stragglers {
         Some(stragglers) if !component.seen_to => {
-            stragglers.total().unwrap_or(1).saturating_sub(listed) as u64
+            stragglers.total().unwrap_or(1).saturating_sub(accounted) as u64
         }
         _ => 0,
     }

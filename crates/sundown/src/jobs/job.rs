@@ -16,6 +16,8 @@ use crate::{Guard, latch::Waiting};
 #[must_use = "a dropped reservation is given up"]
 pub struct Reservation<P> {
     pub(super) store: Arc<Store<P>>,
+    pub(super) promise: Guard,
+    /// Last: see the invariants of the module.
     pub(super) guard: Guard,
 }
 
@@ -31,7 +33,11 @@ impl<P: Serialize + Send + Sync + 'static> Reservation<P> {
         InvalidJobId: From<I::Error>,
     {
         let id = id.try_into().map_err(InvalidJobId::from)?;
-        Ok(self.store.begin_promised(id, payload, self.guard))
+        let Reservation { store, promise, guard } = self;
+        let job = store.begin_promised(id, payload, guard);
+        // When it is a job: in between it is both, and never neither.
+        drop(promise);
+        Ok(job)
     }
 }
 
@@ -170,7 +176,7 @@ impl<P: Serialize + Send + Sync + 'static> fmt::Debug for Job<P> {
 #[must_use = "a dropped commit leaves the job in doubt"]
 pub struct Commit<P: Serialize + Send + Sync + 'static> {
     inner: Option<Inner<P>>,
-    /// Dropped last. There is none once nobody waits for commits that begin.
+    /// There is none once nobody waits for commits that begin.
     under_way: Option<Guard>,
 }
 
@@ -193,9 +199,10 @@ impl<P: Serialize + Send + Sync + 'static> Commit<P> {
         if ended && !(fate == Fate::InDoubt && store.is_draining()) {
             store.remove(slot, fate);
         }
+        // How it ended is known; the payload's destructor is not waited for.
+        drop(self.under_way.take());
         drop(entry);
         drop(guard);
-        drop(self.under_way.take());
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -54,9 +54,13 @@ pub(super) struct Store<P> {
     instance: OnceLock<Uuid>,
     sequence: AtomicU64,
     gate: Gate,
+    /// Reservations.
+    pub(super) promised: Gate,
     /// Commits under way; closed when they are waited for.
     pub(super) committing: Gate,
     shards: [Mutex<Shard<P>>; SHARDS],
+    /// How many jobs had ended when somebody last asked what is in flight; beyond all numbers before that.
+    looked: AtomicUsize,
     /// Of the shutdown that the store has joined, if it has.
     watch: OnceLock<Watch>,
     new_word: fn() -> Word,
@@ -81,6 +85,10 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
+    fn all(&self) -> usize {
+        usize::try_from(self.completed + self.failed + self.in_doubt).unwrap_or(usize::MAX)
+    }
+
     fn count(&mut self, fate: Fate) {
         match fate {
             Fate::Completed => self.completed += 1,
@@ -122,10 +130,12 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
                 instance: OnceLock::new(),
                 sequence: AtomicU64::new(0),
                 gate: Gate::new(),
+                promised: Gate::new(),
                 committing: Gate::new(),
                 shards: std::array::from_fn(|_| {
                     Mutex::new(Shard { slots: Slab::new(), ended: Ended::default(), claims: None })
                 }),
+                looked: AtomicUsize::new(usize::MAX),
                 watch: OnceLock::new(),
                 new_word,
             }),
@@ -166,7 +176,10 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
     ///
     /// When the store is closed.
     pub fn reserve(&self) -> Result<Reservation<P>, Draining> {
-        Ok(Reservation { guard: self.store.enter()?, store: self.store.clone() })
+        let guard = self.store.enter()?;
+        // Never closed: only counted.
+        let promise = self.store.promised.enter()?;
+        Ok(Reservation { store: self.store.clone(), promise, guard })
     }
 
     /// Refuses new jobs from here on. Idempotent.
@@ -221,19 +234,25 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
     /// The running jobs by id; reservations are counted.
     pub fn in_flight(&self) -> InFlight {
         let now = self.store.now();
-        let entries: Vec<_> = self
-            .store
-            .shards
-            .iter()
-            .flat_map(|shard| lock(shard).slots.iter().map(|(_, entry)| entry.clone()).collect::<Vec<_>>())
-            .collect();
-        let running =
-            entries.iter().filter(|entry| matches!(entry.word.fate(), Fate::Running | Fate::Committing));
-        InFlight::named(running.map(|entry| Unit {
+        let (mut entries, mut ended) = (Vec::new(), 0);
+        for shard in &self.store.shards {
+            let shard = lock(shard);
+            entries.extend(shard.slots.iter().map(|(_, entry)| entry.clone()));
+            ended += shard.ended.all();
+        }
+        let (running, ending): (Vec<_>, Vec<_>) =
+            entries.iter().partition(|entry| matches!(entry.word.fate(), Fate::Running | Fate::Committing));
+        // Those that are just ending are not in flight any more, and will be among the ended.
+        let ending =
+            ending.iter().filter(|entry| matches!(entry.word.fate(), Fate::Completed | Fate::Failed));
+        self.store.looked.store(ended + ending.count(), Ordering::Relaxed);
+        let promised = self.store.promised.inside();
+        let total = running.len() + promised;
+        InFlight::named(running.into_iter().map(|entry| Unit {
             name: entry.id.to_string(),
             age: Some(now.saturating_duration_since(entry.since)),
         }))
-        .at_least(self.store.gate.inside())
+        .at_least(total)
     }
 
     /// Tells the store which shutdown it belongs to: jobs that are dropped once that is announced are incomplete, even
@@ -245,15 +264,16 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
         let _ = self.store.watch.set(watch.clone());
     }
 
-    /// Resolves when the commits that were under way at the claim have ended: what was not taken is then known.
+    /// Resolves when the commits that were under way at the claim have ended: what was not taken is then known. Commits
+    /// that begin later are not waited for.
     ///
-    /// For stores that wrap this one; as a component of its own, the shutdown waits for it in the answer step, and for
-    /// no longer than that.
+    /// For stores that wrap this one, at the end of their own `conclude`; as a component of its own, the shutdown waits
+    /// for it in the answer step, and for no longer than that.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub async fn committed(&self) {
+    pub async fn conclude(&self) {
         self.store.committing.close();
         self.store.committing.empty().await;
     }
@@ -263,7 +283,7 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
     /// For stores that wrap this one; as a component of its own, the shutdown calls it.
     pub fn claim(&self, claims: &Claims) {
         self.close();
-        let mut listed = Vec::new();
+        let (mut listed, mut all) = (Vec::new(), 0);
         for shard in &self.store.shards {
             let (slots, ended) = {
                 let mut shard = lock(shard);
@@ -274,11 +294,14 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
                 (std::mem::take(&mut shard.slots), std::mem::take(&mut shard.ended))
             };
             claims.count(ended);
+            all += ended.all();
             listed.extend(slots.into_iter().map(|(_, entry)| {
                 let taken = claims.push(entry.clone());
                 (entry, taken)
             }));
         }
+        // Relaxed: the look is another call of the same shutdown's, or somebody's curiosity.
+        claims.ended_since(all.saturating_sub(self.store.looked.load(Ordering::Relaxed)));
         // Only now: a waker or a payload's destructor that blocks must not keep the rest from being pushed.
         for (entry, taken) in listed {
             if taken {
@@ -381,7 +404,7 @@ impl<P: Serialize + Send + Sync + 'static> Drainable for Jobs<P> {
     }
 
     async fn conclude(&self, _receipt: &Receipt) {
-        self.committed().await;
+        Jobs::conclude(self).await;
     }
 }
 

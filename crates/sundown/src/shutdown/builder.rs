@@ -20,6 +20,7 @@ use crate::{
     BoxFuture, Drainable, Grace, GraceError, Notifier, PlanError, Reserve, Runtime, Watch,
     conductor::{Conductor, Desk, Setup, describe},
     errand::{Errands, Place},
+    grace::LONGEST,
     host::{DynHost, Inbox},
     latch::Shared,
     machine::Machine,
@@ -126,9 +127,10 @@ impl Builder {
     ///
     /// Everything that is wrong with the set-up: see [`StartError`].
     pub fn start(self) -> Result<Shutdown, StartError> {
+        let host = self.runtime.host();
         let grace = match self.grace {
             Some(grace) => grace,
-            None => Grace::detect()?,
+            None => Grace::of(&host.environment())?,
         };
         grace.check()?;
         self.reserves.check(&grace)?;
@@ -138,7 +140,13 @@ impl Builder {
         if self.take_over.len() > 1 {
             return Err(StartError::TwoTakeOver(self.take_over.len()));
         }
-        let host = self.runtime.host();
+        // Clocks that are years apart: a runtime in virtual time that is wrapped by one which hides its machine.
+        let (theirs, ours) = (self.runtime.now(), host.now());
+        if theirs.max(ours) - theirs.min(ours) > LONGEST {
+            return Err(StartError::Runtime(io::Error::other(
+                "the runtime keeps the time of another machine: who wraps a simulated one passes `host` on",
+            )));
+        }
         let place = || Place::new(&host, &self.runtime).map_err(StartError::Runtime);
         // Even where nobody needs one: a runtime that is not there is found out now.
         drop(place()?);

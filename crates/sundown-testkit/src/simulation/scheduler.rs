@@ -4,10 +4,12 @@
 //! is its own turn again. Invariants:
 //!
 //! 1. **The seed decides.** Who runs next is drawn from all who may be able to; nothing else has a say.
-//! 2. **Time moves only when nobody can go on**, and then to the next moment that anybody waits for.
+//! 2. **Time moves only when nobody can go on**, and then to the next moment that anybody waits for. Whoever could not go
+//!    on looks again when anybody else has run: [`Machine::epoch`] counts that.
 //! 3. **Nobody suspends while unwinding**: what a destructor would wait for, it does without. So there is never more
 //!    than one panic under way on the real thread.
-//! 4. **Nothing outlives the process**: once it is over, every thread that still waits is unwound.
+//! 4. **Nothing outlives the process**: once it is over, every thread that still waits is unwound. Whatever a thread
+//!    throws, the scheduler keeps all the others.
 
 use std::{
     cell::{Cell, RefCell},
@@ -24,26 +26,30 @@ use super::machine::{Machine, Over, Spawned};
 /// What a thread does when it pauses.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pause {
-    /// It waits for something, and for no longer than this.
-    Waits(Option<Instant>),
     /// It has not begun, and does not before this.
     Starts(Instant),
     /// It can go on at any time.
     Yields,
+    /// It waits for something, and for no longer than this.
+    Waits(Option<Instant>),
     /// It waits until nobody else can go on at this moment.
     Settles,
     /// It has ended.
     Ends,
 }
 
-/// In machine words: half a mebibyte, of which the system maps what is used.
-const STACK: usize = 0x1_0000;
+/// In machine words: two mebibytes, as `std` gives its threads. The system maps what is used.
+const STACK: usize = 0x4_0000;
 
 /// More than any shutdown needs; fewer than one has the patience for.
 const MOST_STEPS: u64 = 10_000_000;
 
+/// How often a thread is resumed that does not end when the process is over.
+const MOST_ENDINGS: u64 = 100_000;
+
 struct Thread {
     name: String,
+    number: u64,
     body: Body,
     state: Waiting,
 }
@@ -56,38 +62,42 @@ enum Body {
 /// What is known of a thread that does not run.
 struct Waiting {
     pause: Pause,
-    /// The state of affairs in which it last could not go on.
+    /// The epoch in which it last could not go on.
     looked: u64,
 }
 
 /// All threads but the main one.
 #[derive(Default)]
-struct Crew {
+struct Scheduler {
     threads: Vec<Thread>,
+    started: u64,
     steps: u64,
 }
 
 thread_local! {
-    static CREW: RefCell<Crew> = RefCell::default();
+    static SCHEDULER: RefCell<Scheduler> = RefCell::default();
     /// The machine whose process this real thread runs.
-    static ABOARD: Cell<Option<u64>> = const { Cell::new(None) };
+    static MACHINE: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
 /// Runs the process's main thread, and then whatever is left to its end.
 pub(super) fn run<T>(machine: &Machine, main: impl FnOnce() -> T) -> thread::Result<T> {
-    let outer = ABOARD.replace(Some(machine.number()));
-    assert!(outer.is_none(), "a simulation cannot run inside another");
+    assert!(MACHINE.get().is_none(), "a simulation cannot run inside another");
+    MACHINE.set(Some(machine.number()));
     let ended = catch_unwind(AssertUnwindSafe(main));
     machine.end();
-    unwind_all(machine);
-    ABOARD.set(None);
-    ended
+    let unwound = unwind_all(machine);
+    MACHINE.set(None);
+    match (ended, unwound) {
+        (Ok(_), Err(stuck)) => panic!("{stuck}"),
+        (ended, _) => ended,
+    }
 }
 
 /// Gives way to the other threads. Returns when it may be time to go on.
 pub(super) fn pause(machine: &Machine, pause: Pause) {
     assert!(
-        ABOARD.get() == Some(machine.number()),
+        MACHINE.get() == Some(machine.number()),
         "only threads of a simulation can wait in it: this one was started by std, or belongs to another"
     );
     if generator::is_generator() {
@@ -97,10 +107,10 @@ pub(super) fn pause(machine: &Machine, pause: Pause) {
         )]
         generator::yield_with(pause);
     } else {
-        let mut crew = CREW.take();
-        let ran = crew.run_until_mains_turn(machine, pause);
-        // Back where the end finds it, before anything can panic.
-        CREW.set(crew);
+        let mut scheduler = SCHEDULER.take();
+        let ran = scheduler.run_until_mains_turn(machine, pause);
+        // Back where the end finds it, before anything panics.
+        SCHEDULER.set(scheduler);
         if let Err(stuck) = ran {
             panic!("{stuck}");
         }
@@ -111,20 +121,40 @@ pub(super) fn pause(machine: &Machine, pause: Pause) {
 }
 
 /// Resumes every thread that has begun until it has ended: the machine is over, so that each unwinds.
-fn unwind_all(machine: &Machine) {
+fn unwind_all(machine: &Machine) -> Result<(), String> {
     contain(|| drop(machine.take_spawned()));
-    let mut crew = CREW.take();
-    while let Some(thread) = crew.threads.pop() {
-        match thread.body {
+    let mut scheduler = SCHEDULER.take();
+    let mut stuck = Ok(());
+    while let Some(Thread { name, body, .. }) = scheduler.threads.pop() {
+        match body {
             Body::Fresh(body) => contain(|| drop(body)),
-            Body::Begun(mut stack) => while !matches!(stack.resume(), Some(Pause::Ends) | None) {},
+            Body::Begun(mut stack) => {
+                let ended =
+                    (0..MOST_ENDINGS).any(|_| matches!(resume(&mut stack), Ok(Pause::Ends) | Err(())));
+                if !ended {
+                    // Its stack is lost: it cannot be dropped while it runs on.
+                    std::mem::forget(stack);
+                    stuck = Err(format!("thread {name} goes on when its process is over"));
+                }
+            }
         }
     }
+    stuck
 }
 
-/// A panic ends its thread, as ever; [`Over`] is how it is meant to end.
-fn contain(body: impl FnOnce()) {
-    let _ = catch_unwind(AssertUnwindSafe(body));
+/// `Err`: its stack has overflowed.
+fn resume(stack: &mut Generator<'static, (), Pause>) -> Result<Pause, ()> {
+    catch_unwind(AssertUnwindSafe(|| stack.resume())).map(|pause| pause.unwrap_or(Pause::Ends)).map_err(drop)
+}
+
+/// A panic ends its thread, as ever; [`Over`] is how it is meant to end. What is thrown may throw again when it is
+/// dropped.
+pub(super) fn contain(body: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(body))
+        && let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic)))
+    {
+        std::mem::forget(again);
+    }
 }
 
 enum Choice {
@@ -133,18 +163,18 @@ enum Choice {
     Nobody,
 }
 
-impl Crew {
+impl Scheduler {
     fn run_until_mains_turn(&mut self, machine: &Machine, pause: Pause) -> Result<(), String> {
-        let main = Waiting { pause, looked: machine.affairs() };
+        let main = Waiting { pause, looked: machine.epoch() };
         while !machine.is_over() {
             self.steps += 1;
             if self.steps == MOST_STEPS {
-                return Err(format!("the simulation does not end: {}", self.roll()));
+                return Err(format!("the simulation does not end: {}", self.names()));
             }
-            self.enlist(machine);
+            self.admit(machine);
             match self.choose(machine, &main) {
                 Choice::Main => return Ok(()),
-                Choice::Other(at) => self.resume(machine, at),
+                Choice::Other(at) => self.resume(machine, at)?,
                 Choice::Nobody => self.pass_time(machine, &main)?,
             }
         }
@@ -152,21 +182,22 @@ impl Crew {
     }
 
     /// Takes in the threads that were started.
-    fn enlist(&mut self, machine: &Machine) {
+    fn admit(&mut self, machine: &Machine) {
         for Spawned { name, body, not_before } in machine.take_spawned() {
+            self.started += 1;
             let state = Waiting { pause: Pause::Starts(not_before), looked: 0 };
-            self.threads.push(Thread { name, body: Body::Fresh(body), state });
+            self.threads.push(Thread { name, number: self.started, body: Body::Fresh(body), state });
         }
     }
 
     /// One of those who may be able to go on, as the seed has it; if there is none, of those who let everybody else go
     /// first.
     fn choose(&self, machine: &Machine, main: &Waiting) -> Choice {
-        let (affairs, now) = (machine.affairs(), machine.now());
+        let (epoch, now) = (machine.epoch(), machine.now());
         let goes_on = |waiting: &Waiting| match waiting.pause {
             Pause::Starts(not_before) => not_before <= now,
-            Pause::Waits(_) => waiting.looked != affairs,
             Pause::Yields => true,
+            Pause::Waits(_) => waiting.looked != epoch,
             Pause::Settles | Pause::Ends => false,
         };
         let settles = |waiting: &Waiting| matches!(waiting.pause, Pause::Settles);
@@ -185,23 +216,29 @@ impl Crew {
         Some(Choice::Other(at))
     }
 
-    fn resume(&mut self, machine: &Machine, at: usize) {
-        let Thread { name, body, .. } = self.threads.swap_remove(at);
-        machine.trace(&name);
+    fn resume(&mut self, machine: &Machine, at: usize) -> Result<(), String> {
+        let Thread { name, number, body, .. } = self.threads.swap_remove(at);
+        machine.trace(number, &name);
         let mut stack = match body {
             Body::Begun(stack) => stack,
-            Body::Fresh(body) => Gn::new_opt(STACK, move || {
-                contain(body);
-                Pause::Ends
-            }),
-        };
-        match stack.resume() {
-            Some(Pause::Ends) | None => machine.stir(),
-            Some(pause) => {
-                let state = Waiting { pause, looked: machine.affairs() };
-                self.threads.push(Thread { name, body: Body::Begun(stack), state });
+            Body::Fresh(body) => {
+                // What it does before its first wait, others may wait for.
+                machine.advance_epoch();
+                Gn::new_opt(STACK, move || {
+                    contain(body);
+                    Pause::Ends
+                })
             }
+        };
+        match resume(&mut stack) {
+            Ok(Pause::Ends) => machine.advance_epoch(),
+            Ok(pause) => {
+                let state = Waiting { pause, looked: machine.epoch() };
+                self.threads.push(Thread { name, number, body: Body::Begun(stack), state });
+            }
+            Err(()) => return Err(format!("thread {name} has overflowed its stack of 2 MiB")),
         }
+        Ok(())
     }
 
     /// Nobody can go on now: the next moment comes that somebody waits for.
@@ -215,13 +252,13 @@ impl Crew {
         match machine.pass_time(moments.min()) {
             true => Ok(()),
             false => {
-                Err(format!("deadlock: nobody can go on, and nobody waits for a moment: {}", self.roll()))
+                Err(format!("deadlock: nobody can go on, and nobody waits for a moment: {}", self.names()))
             }
         }
     }
 
     /// Who is there, for a message.
-    fn roll(&self) -> String {
+    fn names(&self) -> String {
         let names: Vec<_> = self.threads.iter().map(|thread| thread.name.as_str()).collect();
         format!("main and [{}] wait", names.join(", "))
     }

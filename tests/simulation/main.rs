@@ -13,6 +13,7 @@ mod met;
 mod promises;
 mod scenario;
 mod stage;
+mod store;
 mod witness;
 
 use std::{env, sync::Mutex};

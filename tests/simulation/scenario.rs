@@ -40,6 +40,8 @@ pub(crate) struct Part {
 pub(crate) enum Kind {
     Gate,
     Jobs,
+    /// A store that wraps a `Jobs`.
+    Store,
 }
 
 /// A fault in a method, before its work or after it.
@@ -135,6 +137,17 @@ impl Scenario {
         self.orders[self.orders.len() / 2].0
     }
 
+    /// Whether work of this component begins with a reservation.
+    pub(crate) fn reserves_in(&self, component: &str) -> bool {
+        self.work.iter().any(|work| work.reserved.is_some() && component == format!("part-{}", work.part))
+    }
+
+    /// Whether this job begins with a reservation.
+    pub(crate) fn is_reserved(&self, job: &str) -> bool {
+        let number = job.split('/').nth(1).and_then(|number| number.parse::<usize>().ok());
+        number.is_some_and(|number| self.work[number].reserved.is_some())
+    }
+
     /// Whether work of this component takes its time over a commit.
     pub(crate) fn commits_in(&self, component: &str) -> bool {
         self.work.iter().any(|work| {
@@ -173,8 +186,12 @@ impl Scenario {
 impl Part {
     fn draw(dice: &mut Dice, at: usize, calm: bool) -> Self {
         let after = (0..at).filter(|_| dice.in_a_hundred(30)).collect();
-        let kind = dice.one_of(&[Kind::Jobs, Kind::Jobs, Kind::Gate]);
+        let kind = dice.one_of(&[Kind::Jobs, Kind::Store, Kind::Store, Kind::Gate]);
         Part { kind, after, mishaps: dice.mishaps(&Method::OF_COMPONENTS, calm) }
+    }
+
+    pub(crate) fn is_wrong(&self) -> bool {
+        !self.mishaps.is_empty()
     }
 
     /// Whether a fault of this method may keep its work from being done, or its outcome from being told.

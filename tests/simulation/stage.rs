@@ -5,17 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sundown::{
-    Builder, Claims, Deadline, Drainable, Fate, Gate, Handle, InFlight, IncompleteJob, JobId, Jobs, Receipt,
-    Report, Shutdown, Signal, Watch,
-};
+use sundown::{Builder, Fate, Gate, Handle, JobId, Jobs, Report, Shutdown, Signal};
 use sundown_testkit::{
-    Event, Faulty, Recorder, TakesOver,
+    Event, Faulty, Method, Recorder, TakesOver,
     simulation::{Ending, Simulation, World},
 };
 
 use crate::{
+    promises::{SAW_CLAIMED, SAW_DRAINING, never},
     scenario::{Kind, Main, Mishap, Order, Part, Scenario},
+    store::{Store, Tickets},
     witness::{Seen, Shop, Witness, Worker},
 };
 
@@ -28,6 +27,8 @@ pub(crate) struct Played {
     /// What the shutdown said in the end; nothing if the process was gone before anybody could read it.
     pub(crate) said: Option<Said>,
     pub(crate) events: Vec<Event>,
+    /// What became of the jobs that stores were told of, as it is after the end.
+    pub(crate) tickets: Vec<(JobId, Fate)>,
     /// The jobs that the notifier has acknowledged, and was told that it counts.
     pub(crate) acknowledged: Vec<JobId>,
     /// When the owner was dropped, or the first order was given.
@@ -54,16 +55,20 @@ impl Played {
 pub(crate) fn play(scenario: &Scenario, simulation: &Simulation) -> Played {
     let said = Arc::new(Mutex::new(None));
     let taker = TakesOver::first(scenario.taker.as_ref().map_or(0, |taker| taker.first));
+    let tickets = Tickets::default();
     let mut recorder = None;
     let mut begun = Duration::MAX;
     let ending = simulation.run(|world| {
         let events = recorder.insert(world.recorder()).clone();
-        let stage = Stage { scenario, world, events, taker: taker.clone(), said: said.clone() };
+        let (taker, said, tickets) = (taker.clone(), said.clone(), tickets.clone());
+        let stage = Stage { scenario, world, events, taker, said, tickets };
         stage.run(&mut begun);
     });
     let events = recorder.expect("main has run").events();
     let said = said.lock().unwrap_or_else(PoisonError::into_inner).take();
-    Played { ending, said, events, acknowledged: taker.taken(), begun }
+    let tickets = tickets.lock().unwrap_or_else(PoisonError::into_inner);
+    let tickets = tickets.iter().map(|ticket| (ticket.id().clone(), ticket.fate())).collect();
+    Played { ending, said, events, tickets, acknowledged: taker.taken(), begun }
 }
 
 struct Stage<'a> {
@@ -72,6 +77,7 @@ struct Stage<'a> {
     events: Recorder,
     taker: TakesOver,
     said: Arc<Mutex<Option<Said>>>,
+    tickets: Tickets,
 }
 
 impl Stage<'_> {
@@ -133,9 +139,13 @@ impl Stage<'_> {
         let after = part.after.iter().map(|other| format!("part-{other}"));
         match shop {
             Shop::Gate(gate) => builder.component(&name, self.faulty(gate.clone(), &name, &part.mishaps)),
+            Shop::Jobs(jobs) if part.kind == Kind::Jobs => {
+                builder.component(&name, self.faulty(jobs.clone(), &name, &part.mishaps))
+            }
             Shop::Jobs(jobs) => {
-                let reads = ReadsReceipts { jobs: jobs.clone(), events: self.events.clone() };
-                builder.component(&name, self.faulty(reads, &name, &part.mishaps))
+                let honest = !part.is_wrong_in(Method::Close) && !part.is_wrong_in(Method::Drained);
+                let store = Store::new(&name, jobs.clone(), &self.events, &self.tickets, honest);
+                builder.component(&name, self.faulty(store, &name, &part.mishaps))
             }
         }
         .after(after)
@@ -184,15 +194,21 @@ impl Stage<'_> {
 
     /// Promise 2: the deadline only comes nearer.
     fn watch_deadline(&self, handle: Handle) {
+        let (world, events, claimed) = (self.world.clone(), self.events.clone(), handle.watch().claimed());
+        self.world.spawn("waits for the claim", move || {
+            world.block_on(claimed);
+            events.note(SAW_CLAIMED);
+        });
         let (world, events) = (self.world.clone(), self.events.clone());
         let between = self.scenario.grace / LOOKS;
         self.world.spawn("watcher", move || {
             let mut nearest: Option<Instant> = None;
             let deadline = world.block_on(handle.watch().draining());
+            events.note(SAW_DRAINING);
             while !deadline.has_passed() {
                 let at = handle.deadline().expect("it is set before the announcement").at();
                 if nearest.is_some_and(|nearest| at > nearest) {
-                    events.note("the deadline has moved away");
+                    events.note(never::LATER_DEADLINE);
                 }
                 nearest = Some(at);
                 world.advance(between);
@@ -235,46 +251,9 @@ impl Stage<'_> {
     }
 }
 
-/// A store that wraps a `Jobs`, and looks at what it is told.
-struct ReadsReceipts {
-    jobs: Jobs<Duration>,
-    events: Recorder,
-}
-
-#[sundown::async_trait]
-impl Drainable for ReadsReceipts {
-    fn joined(&self, watch: &Watch) {
-        self.jobs.joined(watch);
-    }
-
-    fn close(&self, _: &Deadline) {
-        self.jobs.close();
-    }
-
-    async fn drained(&self) {
-        self.jobs.empty().await;
-    }
-
-    fn in_flight(&self) -> InFlight {
-        self.jobs.in_flight()
-    }
-
-    fn claim(&self, claims: &Claims) {
-        self.jobs.claim(claims);
-    }
-
-    async fn conclude(&self, receipt: &Receipt) {
-        let open = |job: &IncompleteJob| matches!(job.fate(), Fate::Running | Fate::Taken | Fate::Doubted);
-        if receipt.jobs().iter().any(open) {
-            self.events.note("a receipt leaves a fate open");
-        }
-        self.jobs.conclude().await;
-    }
-}
-
 fn open(kind: Kind) -> Shop {
     match kind {
         Kind::Gate => Shop::Gate(Gate::new()),
-        Kind::Jobs => Shop::Jobs(Jobs::new()),
+        Kind::Jobs | Kind::Store => Shop::Jobs(Jobs::new()),
     }
 }

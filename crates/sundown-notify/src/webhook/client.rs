@@ -9,11 +9,13 @@ use ureq::{
         HeaderMap, HeaderValue, Request, Uri,
         header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
     },
+    unversioned::transport::DefaultConnector,
 };
 
 use super::{
     endpoint::Endpoint,
     reply,
+    resolver::Names,
     verdict::{Again, Failure, Verdict},
 };
 use crate::event;
@@ -24,6 +26,7 @@ const IDLE: Duration = Duration::from_secs(1);
 
 pub(super) struct Client {
     agent: Agent,
+    names: Names,
     uri: Uri,
     headers: HeaderMap,
 }
@@ -45,7 +48,14 @@ impl Client {
         if let Some(authorization) = &endpoint.authorization {
             headers.entry(AUTHORIZATION).or_insert_with(|| authorization.clone());
         }
-        Client { agent: config.build().new_agent(), uri: endpoint.uri.clone(), headers }
+        let names = Names::new();
+        let agent = Agent::with_parts(config.build(), DefaultConnector::default(), names.clone());
+        Client { agent, names, uri: endpoint.uri.clone(), headers }
+    }
+
+    /// Looks up where the connections will go to: the proxy, or the monitor itself.
+    pub(super) fn prepare(&self) {
+        self.names.prepare(first_hop(self.agent.config().proxy(), &self.uri));
     }
 
     /// Posts a batch of so many events, and reads the reply as far as necessary, all within this time.
@@ -75,5 +85,27 @@ impl Client {
                 _ => reply::read(&mut response.into_body().into_reader(), events),
             },
         }
+    }
+}
+
+fn first_hop<'a>(proxy: Option<&'a Proxy>, uri: &'a Uri) -> &'a Uri {
+    proxy.filter(|proxy| !proxy.is_no_proxy(uri)).map_or(uri, Proxy::uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use ureq::ProxyProtocol;
+
+    use super::*;
+
+    #[test]
+    fn connections_go_to_the_proxy_unless_it_is_not_for_the_monitor() {
+        let proxy = Proxy::builder(ProxyProtocol::Http).host("proxy").port(3128).no_proxy(".inside.example");
+        let proxy = proxy.build().unwrap();
+        let inside = Uri::from_static("https://monitor.inside.example/");
+        let outside = Uri::from_static("https://monitor.example/");
+        assert_eq!(first_hop(None, &outside), &outside);
+        assert_eq!(first_hop(Some(&proxy), &inside), &inside);
+        assert_eq!(first_hop(Some(&proxy), &outside), proxy.uri());
     }
 }

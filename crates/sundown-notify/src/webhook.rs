@@ -27,6 +27,7 @@ use self::{
     batch::{Batch, Batches},
     client::Client,
     endpoint::Endpoint,
+    resolver::Names,
     verdict::Verdict,
 };
 use crate::event;
@@ -81,9 +82,9 @@ const SPARE: Duration = Duration::from_millis(50);
 /// A name is looked up when the shutdown is started, and again for each request. What was found last is used where a
 /// lookup fails, takes longer than a quarter of the request's time, or can have no thread of its own. Such an address
 /// may be out of date: over https the certificate still has to be for the name; over http nobody vouches for who
-/// answers there, so use https where addresses pass from one service to another. Only a name that was never found is
-/// looked up without a thread, and without a bound, when there is none. A url with a literal address needs no lookup and
-/// no thread.
+/// answers there, so use https where addresses pass from one service to another. Where no thread can be had for the
+/// lookup of a name that was never found, jobs are offered all the same: it is then looked up on the thread of the
+/// hand-over, without a bound. A url with a literal address needs no lookup and no thread.
 ///
 /// # Examples
 ///
@@ -194,7 +195,7 @@ impl Webhook {
     fn client(&self) -> Result<&Client, NotifyError> {
         match &self.fault {
             Some(fault) => Err(self.error(fault)),
-            None => Ok(self.client.get_or_init(|| Client::new(&self.endpoint, &self.headers))),
+            None => Ok(self.client.get_or_init(|| Client::new(&self.endpoint, &self.headers, Names::new()))),
         }
     }
 
@@ -205,7 +206,7 @@ impl Webhook {
         let mut result = Err("no time was left".to_owned());
         let batches = Batches::new(iter::once(event), 1, self.most_bytes);
         delivery::deliver(batches, left, |batch, within| {
-            let verdict = client.post(&batch.body, 1, within);
+            let verdict = client.tell(&batch.body, within);
             result = match &verdict {
                 Ok(_) => Ok(()),
                 Err(failure) => Err(failure.why.clone()),

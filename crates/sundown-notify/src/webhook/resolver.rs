@@ -17,7 +17,8 @@
 //!    | can have no thread | the same at once, and nothing is asked | asked on the calling thread |
 //!
 //! The last cell is the only one without a bound: there it is a lookup that may hang, or no delivery for certain. So a
-//! name is never asked for on the calling thread while there is another answer.
+//! name is never asked for on the calling thread while there is another answer, nor for a request that has a time-out
+//! for its lookup: what is best effort must not block a thread that may be the last, which all other steps share.
 //!
 //! What is remembered may be out of date, as what any cache of names gives may be. Over https that is safe: the
 //! certificate is verified against the name in the url, whatever address it came from, so an address that is now
@@ -69,7 +70,7 @@ struct Inner {
 }
 
 /// What is asked of the operating system; of something else in tests.
-trait System: Send + Sync {
+pub(super) trait System: Send + Sync {
     /// The addresses of `host:port`. May block for as long as it likes.
     fn look_up(&self, name: &str) -> io::Result<Vec<SocketAddr>>;
     /// Runs this on a thread of its own.
@@ -88,7 +89,7 @@ impl Names {
         Names::of(Real)
     }
 
-    fn of(system: impl System + 'static) -> Self {
+    pub(super) fn of(system: impl System + 'static) -> Self {
         Names(Arc::new(Inner { remembered: Mutex::default(), system: Box::new(system) }))
     }
 
@@ -103,13 +104,13 @@ impl Names {
         }
     }
 
-    /// The addresses of a name, by the rules above.
-    fn find(&self, name: &str, within: Duration) -> Result<Vec<SocketAddr>, Fault> {
+    /// The addresses of a name, by the rules above. `bounded`: it must not be asked for on this thread.
+    fn find(&self, name: &str, within: Duration, bounded: bool) -> Result<Vec<SocketAddr>, Fault> {
         match self.await_answer(name, within) {
             Ok(found) => Ok(found),
             Err(fault) => match (self.0.remembered(name), fault) {
                 (Some(found), _) => Ok(found),
-                (None, Fault::NoThread) => self.0.look_up(name).map_err(Fault::Failed),
+                (None, Fault::NoThread) if !bounded => self.0.look_up(name).map_err(Fault::Failed),
                 (None, fault) => Err(fault),
             },
         }
@@ -144,13 +145,15 @@ impl Names {
 }
 
 impl Resolver for Names {
-    fn resolve(&self, uri: &Uri, _: &Config, time: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+    fn resolve(&self, uri: &Uri, config: &Config, time: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let name = host_and_port(uri)?;
+        let bounded = config.timeouts().resolve.is_some();
         let found = match literal(&name) {
             Some(address) => vec![address],
-            None => self.find(&name, *time.after).map_err(|fault| match fault {
+            None => self.find(&name, *time.after, bounded).map_err(|fault| match fault {
                 Fault::Failed(error) => Error::Io(error),
-                Fault::Late | Fault::NoThread => Error::Timeout(time.reason),
+                Fault::Late => Error::Timeout(time.reason),
+                Fault::NoThread => Error::Io(io::Error::other("no thread can be had to look the name up")),
             })?,
         };
         let mut list = self.empty();

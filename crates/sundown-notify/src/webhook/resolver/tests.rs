@@ -93,9 +93,13 @@ const NEW: &str = "192.0.2.2:8080";
 const LONG: u64 = 60_000;
 
 fn resolve(names: &Names, url: &str, ms: u64) -> Result<Vec<String>, Error> {
+    resolve_with(&Config::default(), names, url, ms)
+}
+
+fn resolve_with(config: &Config, names: &Names, url: &str, ms: u64) -> Result<Vec<String>, Error> {
     let after = time::Duration::from_millis(ms);
     let time = NextTimeout { after, reason: Timeout::Global, ..NextTimeout::default() };
-    let list = names.resolve(&url.parse().unwrap(), &Config::default(), time)?;
+    let list = names.resolve(&url.parse().unwrap(), config, time)?;
     Ok(list.iter().map(SocketAddr::to_string).collect())
 }
 
@@ -145,6 +149,16 @@ fn without_a_thread_a_name_that_nobody_remembers_is_looked_up_on_the_calling_one
     system.take_threads_away();
     assert_eq!(resolve(&Names::of(system.clone()), NAME, LONG).unwrap(), [NEW]);
     assert_eq!(system.asked()[0].0, thread::current().id());
+}
+
+#[test]
+fn without_a_thread_nothing_is_looked_up_that_must_be_bounded() {
+    let (system, names) = prepared([Lookup::Fails]);
+    system.take_threads_away();
+    let config = Config::builder().timeout_resolve(Some(Duration::from_millis(LONG))).build();
+    let error = resolve_with(&config, &names, NAME, LONG).unwrap_err();
+    assert_eq!(error.to_string(), "io: no thread can be had to look the name up");
+    assert_eq!(system.asked().len(), 1);
 }
 
 #[test]

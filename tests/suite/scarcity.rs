@@ -157,16 +157,11 @@ fn an_adapter_outside_its_runtime_needs_nothing_more_once_it_has_started() {
     });
 }
 
-/// A responder that can have no more of these, with clients that wait: one of them for a handler that blocks, if asked
-/// for.
-fn responder_without(
-    what: &str,
-    blocked: bool,
-    taker: &[(&str, &str)],
-    monitor: Option<&Monitor>,
-) -> (Service, Vec<(&'static str, Client)>) {
-    let variables = [&[("THREADS", "1"), ("GRACE", "4")], &LARGE_STACKS[..], taker].concat();
-    let mut service = PROGRAMS.responder(&variables, monitor);
+/// A responder that can have no more of these, which hands over to the monitor at this url, with clients that wait: one
+/// of them for a handler that blocks, if asked for.
+fn responder_without(what: &str, blocked: bool, monitor: &str) -> (Service, Vec<(&'static str, Client)>) {
+    let variables = [&[("THREADS", "1"), ("GRACE", "4"), ("SINK_URL", monitor)], &LARGE_STACKS[..]].concat();
+    let mut service = PROGRAMS.responder(&variables, None);
     let mut clients = vec![("a", service.begin("/wait", "a")), ("b", service.begin("/wait", "b"))];
     let mut starving = Client::asking(service.address, &format!("/starve?what={what}"), "starving");
     service.child.wait_for("starved: ");
@@ -181,9 +176,14 @@ fn responder_without(
 
 #[test]
 fn without_a_thread_clients_are_told_that_their_jobs_were_handed_over() {
-    side_by_side(&[false, true], |blocked| {
-        let (service, clients) = responder_without("threads", *blocked, &[("TAKER", "itself")], None);
+    // A name has to be looked up, an address has not.
+    let cases = [("127.0.0.1", false), ("127.0.0.1", true), ("localhost", false), ("localhost", true)];
+    side_by_side(&cases, |&(host, blocked)| {
+        let monitor = Monitor::taking_all();
+        let url = monitor.url().replace("127.0.0.1", host);
+        let (service, clients) = responder_without("threads", blocked, &url);
         let signalled = service.terminate();
+        monitor.wait_for_draining();
         for (id, client) in clients {
             client.only_reply("GET").assert_success("handed-over", id);
         }
@@ -198,7 +198,7 @@ fn without_a_thread_clients_are_told_that_their_jobs_were_handed_over() {
 fn without_a_descriptor_clients_are_told_the_truth() {
     side_by_side(&[false, true], |blocked| {
         let monitor = Monitor::taking_all();
-        let (service, clients) = responder_without("descriptors", *blocked, &[], Some(&monitor));
+        let (service, clients) = responder_without("descriptors", *blocked, &monitor.url());
         let signalled = service.terminate();
         let told: Vec<_> = clients.into_iter().map(|(id, client)| (id, client.only_reply("GET"))).collect();
         let taken = monitor.jobs();

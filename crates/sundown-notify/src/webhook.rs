@@ -1,7 +1,8 @@
 //! The webhook: its options, and what a notifier does with them.
 //!
 //! The parts below it each answer one question: *where* ([`endpoint`]), *what in one request* ([`batch`]), *when and
-//! how often* ([`delivery`]), *how* ([`client`]), and what a result means ([`verdict`], [`reply`]).
+//! how often* ([`delivery`]), *how* ([`client`]), *to which address* ([`resolver`]), and what a result means
+//! ([`verdict`], [`reply`]).
 
 mod endpoint;
 
@@ -9,6 +10,7 @@ mod batch;
 mod client;
 mod delivery;
 mod reply;
+mod resolver;
 mod verdict;
 
 use std::{
@@ -25,6 +27,7 @@ use self::{
     batch::{Batch, Batches},
     client::Client,
     endpoint::Endpoint,
+    resolver::Names,
     verdict::Verdict,
 };
 use crate::event;
@@ -75,6 +78,13 @@ const SPARE: Duration = Duration::from_millis(50);
 /// TLS is rustls with Mozilla's root certificates. A proxy is taken from `ALL_PROXY`, `HTTPS_PROXY` or `HTTP_PROXY`
 /// and `NO_PROXY` (in either case), as the platform sets them for all that a service sends out; it must support
 /// `CONNECT`. As in Go, a monitor on `localhost` or a loopback address is never asked through a proxy.
+///
+/// A name is looked up when the shutdown is started, and again for each request. What was found last is used where a
+/// lookup fails, takes longer than a quarter of the request's time, or can have no thread of its own. Such an address
+/// may be out of date: over https the certificate still has to be for the name; over http nobody vouches for who
+/// answers there, so use https where addresses pass from one service to another. Where no thread can be had for the
+/// lookup of a name that was never found, jobs are offered all the same: it is then looked up on the thread of the
+/// hand-over, without a bound. A url with a literal address needs no lookup and no thread.
 ///
 /// # Examples
 ///
@@ -185,7 +195,7 @@ impl Webhook {
     fn client(&self) -> Result<&Client, NotifyError> {
         match &self.fault {
             Some(fault) => Err(self.error(fault)),
-            None => Ok(self.client.get_or_init(|| Client::new(&self.endpoint, &self.headers))),
+            None => Ok(self.client.get_or_init(|| Client::new(&self.endpoint, &self.headers, Names::new()))),
         }
     }
 
@@ -196,7 +206,7 @@ impl Webhook {
         let mut result = Err("no time was left".to_owned());
         let batches = Batches::new(iter::once(event), 1, self.most_bytes);
         delivery::deliver(batches, left, |batch, within| {
-            let verdict = client.post(&batch.body, 1, within);
+            let verdict = client.tell(&batch.body, within);
             result = match &verdict {
                 Ok(_) => Ok(()),
                 Err(failure) => Err(failure.why.clone()),
@@ -218,9 +228,11 @@ impl Webhook {
 /// None of them waits in an `await`, so that none can be dropped half way.
 #[async_trait]
 impl Notifier for Webhook {
-    /// Builds the client, and says what is wrong with the options. Nothing is sent.
+    /// Builds the client, says what is wrong with the options, and looks the monitor's name up, for at most 1 s. Nothing
+    /// is sent to the monitor, and a name that is not found is no error.
     async fn prepare(&self) -> Result<(), NotifyError> {
-        self.client().map(drop)
+        self.client()?.prepare();
+        Ok(())
     }
 
     /// Tells of the beginning, for at most 2 s.

@@ -52,6 +52,23 @@ async fn a_monitor_that_is_down_does_not_keep_a_service_from_starting() {
 }
 
 #[tokio::test]
+async fn a_name_that_nobody_knows_keeps_no_service_from_starting_and_leaves_no_doubt() {
+    // https://www.rfc-editor.org/rfc/rfc6761#section-6.4
+    let webhook = Webhook::new("http://monitor.invalid/").unwrap();
+    let report = go_down_within(Duration::from_millis(600), webhook, letters(1)).await;
+    assert_eq!(fates(&report)[1], ["a"], "{report}");
+}
+
+#[tokio::test]
+async fn a_monitor_is_found_by_its_name_and_gets_to_know_it() {
+    let monitor = Monitor::start(|_, _| status("204 No Content"));
+    let authority = format!("localhost:{}", monitor.address().port());
+    let report = go_down(Webhook::new(format!("http://{authority}/")).unwrap(), letters(1)).await;
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(monitor.jobs()[0].header("host"), Some(&*authority));
+}
+
+#[tokio::test]
 async fn headers_and_userinfo_are_sent_and_not_shown() {
     let monitor = Monitor::start(|_, _| status("403 Forbidden"));
     let url = format!("http://me:s3cr3t@{}/events?token=s3cr3t", monitor.address());

@@ -94,6 +94,15 @@ fn a_component_that_is_slow_to_join_delays_the_start_and_one_that_panics_fails_i
     ending.assert_code(101);
 }
 
+/// There is no shutdown yet: a signal does what it does by default.
+#[test]
+fn a_component_that_blocks_in_joining_leaves_the_process_its_signals() {
+    let mut child = PROGRAMS.unruly("--component blocks-in-joined");
+    child.wait_for("blocks-in-joined joined");
+    child.signal(Signal::TERM);
+    assert_eq!(child.end().signal(), Some(15));
+}
+
 #[test]
 fn a_component_that_never_ends_a_step_costs_only_its_own_part() {
     run(&[("never-drains", "drained", "late", 0), ("hangs-in-conclude", "conclude", "late", 1)]);

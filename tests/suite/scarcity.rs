@@ -104,6 +104,22 @@ fn without_a_thread_who_blocks_forfeits_those_behind_it_and_the_report_says_so()
     });
 }
 
+/// One that gives its thread back is told to stop when its step is over: the steps after it are everybody's.
+#[test]
+fn without_a_thread_a_call_that_hangs_gives_way_when_its_step_is_over() {
+    let cases =
+        ["--told hangs-in-incomplete", "--taker hangs-in-incomplete", "--component hangs-in-conclude"];
+    side_by_side(&cases, |culprit| {
+        let order = ["gate claim", "gate conclude", "gate force", "release"];
+        let ending = without("threads", culprit).terminate(GRACE, &[&order]);
+        assert_shared(&ending);
+        let report = ending.report();
+        assert_eq!(report.component("gate", "force"), "done", "{}", ending.text());
+        assert_eq!(report.hook("good"), "done", "{}", ending.text());
+        ending.assert_code(1);
+    });
+}
+
 #[test]
 fn without_a_thread_a_hand_over_that_blocks_leaves_the_jobs_in_doubt() {
     let ending = without("threads", "--taker blocks-in-incomplete")

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)] // nothing here but a test
 
 #[path = "../your_own_runtime/runtime/mod.rs"]
+#[allow(unused_imports, reason = "the program needs more of it than the suite")]
 mod runtime;
 
 use std::{future::poll_fn, sync::mpsc, task::Poll, time::Duration};

@@ -15,4 +15,4 @@ mod reactor;
 mod socket;
 mod timer;
 
-pub use self::{adapter::YourRuntime, executor::Executor};
+pub use self::{adapter::YourRuntime, executor::Executor, reactor::Reactor};

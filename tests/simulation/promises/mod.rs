@@ -29,7 +29,8 @@ pub(crate) fn check(scenario: &Scenario, played: &Played) {
     let Some(said) = &played.said else { return };
     checks.every_job_once(said);
     checks.every_fate_stands(said);
-    checks.nothing_is_called_lost_or_in_doubt_that_is_not(said);
+    checks.nothing_is_called_lost_that_is_not(said);
+    checks.nothing_is_in_doubt_that_could_be_known(said);
     checks.no_false_success(said);
     checks.every_step_in_order(said);
     checks.everybody_is_called(said);

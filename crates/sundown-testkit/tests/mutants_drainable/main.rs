@@ -101,7 +101,7 @@ mutants! { with(|| fault::None);
         another_shutdown_finds_nothing,
     ];
     a_claim_that_needs_jobs: with(|| ending::NeedsJobs) => a_shutdown_that_drains_is_clean, also [
-        another_shutdown_finds_nothing,
+        a_second_claim_takes_nothing, another_shutdown_finds_nothing,
     ];
     a_store_of_one_shutdown: with(ending::JoinsOnce::default) => another_shutdown_finds_nothing;
 }

@@ -20,8 +20,9 @@ use crate::Recorder;
 
 /// The world of a simulated process: its clock, its threads, its runtime, and whoever sends it signals.
 ///
-/// The clock stands still while anybody can go on. A test that steps through a shutdown holds the main thread: nothing
-/// else runs until it waits, by [`advance`](Self::advance) for so much time, by [`settle`](Self::settle) for no time.
+/// The clock is manual: it stands still while anybody can go on, and a test that steps through a shutdown holds the main
+/// thread. Nothing else runs until that waits: by [`advance`](Self::advance) for so much time, by
+/// [`advance_to_next`](Self::advance_to_next) until something happens, by [`settle`](Self::settle) for no time.
 #[derive(Clone)]
 pub struct World {
     machine: Arc<Machine>,

@@ -1,6 +1,6 @@
 //! What a client is told is what became of its job, whatever the monitor and the handler do.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, time::Duration};
 
 use sundown_tests::{
     http::{Answer, Client, Monitor, Reply, Service, terminate_and_hurry},
@@ -163,6 +163,26 @@ fn a_job_whose_commit_has_just_ended_gets_its_own_answer_even_if_the_rescue_look
         let newcomer = Client::asking(service.address, "/fast", "newcomer");
         client.only_reply("GET").assert_own("effect it\n");
         newcomer.only_reply("GET").assert_retry("not-started");
+        service.end().assert_code(0);
+    });
+}
+
+/// Its handler never comes back; nobody else wakes the rescue.
+#[test]
+fn a_job_whose_commit_has_ended_is_answered_for_as_soon_as_that() {
+    side_by_side(&BLOCKS, |block| {
+        let monitor = Monitor::taking_all();
+        let reserves = [("THREADS", "2"), ("GRACE", "20"), ("ANSWER", "3000")];
+        let mut service = PROGRAMS.responder(&reserves, Some(&monitor));
+        let client = service.begin(&format!("/committing?ms=700&us=60000000&block={block}"), "it");
+        service.child.wait_for("C it");
+        terminate_and_hurry(&service, &monitor);
+        let done = service.child.wait_for("D it").at;
+        let reply = client.only_reply("GET");
+        reply.assert_success("completed", "it");
+        // A moment for its handler, and room for a busy machine: far from the 2.25 s after which nobody is waited for.
+        let took = done.elapsed();
+        assert!(took < Duration::from_millis(800), "answered {took:?} after the commit");
         service.end().assert_code(0);
     });
 }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, Method, Uri, Version, header};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
-use sundown::{Commit, Fate, Guard, Job, JobId, Taken, Ticket};
+use sundown::{BoxFuture, Commit, Fate, Guard, Job, JobId, Taken, Ticket};
 
 /// What a request's job says to whoever takes it over: `method` and `path`, with the query: the work may depend on it.
 /// Secrets do not belong there.
@@ -144,6 +144,15 @@ impl Exchange {
     /// Whether an effect is under way that may yet be done.
     pub(crate) fn is_committing(&self) -> bool {
         self.work().tickets.iter().any(|ticket| ticket.fate() == Fate::Committing)
+    }
+
+    /// When each of its jobs is decided.
+    pub(crate) fn decisions(&self) -> Vec<BoxFuture<'static, ()>> {
+        self.work()
+            .tickets
+            .iter()
+            .map(|ticket| Box::pin(ticket.decided()) as BoxFuture<'static, ()>)
+            .collect()
     }
 
     /// Each fate is read once, since they go on; a success is what is proved, and nothing else.

@@ -14,18 +14,21 @@
 mod client;
 
 use std::{
+    collections::HashMap,
     io,
-    sync::{Arc, Weak},
+    sync::Arc,
+    task::{Context, Waker},
     time::{Duration, Instant},
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use sundown::{Deadline, Receipt};
+use sundown::{BoxFuture, Deadline, Receipt};
 
 use self::client::{Client, Over};
 use crate::{
     answer::{Answer, Wording},
     conn::Conn,
+    exchange::Exchange,
     server::Shared,
     word::{Phase, Took},
 };
@@ -51,17 +54,39 @@ const A_ROUND: usize = 64;
 const DEAF: Duration = Duration::from_millis(20);
 
 pub(crate) struct Rescue<'a> {
-    server: &'a Shared,
+    server: &'a Arc<Shared>,
     wording: Wording,
     deadline: Deadline,
     spare: Duration,
     began: Instant,
     clients: Vec<Client>,
-    /// Whose jobs we found in mid-commit, and, once it had ended, until when their handlers may answer.
-    commits: Vec<(Weak<Conn>, Option<Instant>)>,
+    /// Connections whose jobs we found in mid-commit, by their places in memory.
+    commits: HashMap<*const Conn, Committing>,
     /// The last attempt to accept failed for a reason that does not pass at once.
     deaf: bool,
     counts: Counts,
+}
+
+/// A handler about its effect.
+struct Committing {
+    /// Keeps its place in memory from being somebody else's.
+    conn: Arc<Conn>,
+    /// Ring when the effect is over, for as long as they are here.
+    _bells: Vec<BoxFuture<'static, ()>>,
+    /// Until when the handler may answer, once it is.
+    until: Option<Instant>,
+}
+
+impl Committing {
+    fn new(conn: &Arc<Conn>, exchange: &Exchange, server: &Arc<Shared>) -> Self {
+        let mut bells = exchange.decisions();
+        let waker = Waker::from(server.clone());
+        for bell in &mut bells {
+            // From here on it has our waker.
+            let _ = bell.as_mut().poll(&mut Context::from_waker(&waker));
+        }
+        Committing { conn: conn.clone(), _bells: bells, until: None }
+    }
 }
 
 #[derive(Default)]
@@ -83,7 +108,7 @@ enum Left {
 }
 
 impl<'a> Rescue<'a> {
-    pub(crate) fn new(server: &'a Shared, deadline: Deadline) -> Self {
+    pub(crate) fn new(server: &'a Arc<Shared>, deadline: Deadline) -> Self {
         Rescue {
             wording: server.wording(),
             server,
@@ -91,7 +116,7 @@ impl<'a> Rescue<'a> {
             deadline,
             began: Instant::now(),
             clients: Vec::new(),
-            commits: Vec::new(),
+            commits: HashMap::new(),
             deaf: false,
             counts: Counts::default(),
         }
@@ -177,21 +202,25 @@ impl<'a> Rescue<'a> {
                 },
             });
         }
+        self.commits.retain(|_, commit| commit.conn.word.phase() == Phase::Handler);
         left
     }
 
     /// Whether a handler is about its effect, or was until a moment ago: then it may have a response.
     fn may_yet_answer(&mut self, conn: &Arc<Conn>) -> bool {
-        let commits = conn.exchange().is_some_and(|exchange| exchange.is_committing());
-        match self.commits.iter_mut().find(|(found, _)| found.as_ptr() == Arc::as_ptr(conn)) {
-            None if commits => self.commits.push((Arc::downgrade(conn), None)),
-            Some((_, until)) if !commits => {
-                let now = Instant::now();
-                return now < *until.get_or_insert(now + AFTER_COMMIT);
-            }
-            _ => {}
+        let key = Arc::as_ptr(conn);
+        let Some(exchange) = conn.exchange() else { return false };
+        if !exchange.is_committing() && !self.commits.contains_key(&key) {
+            return false;
         }
-        commits
+        let new = || Committing::new(conn, &exchange, self.server);
+        let commit = self.commits.entry(key).or_insert_with(new);
+        // Only now: an effect that is over by now rings no bell.
+        if exchange.is_committing() {
+            return true;
+        }
+        let now = Instant::now();
+        now < *commit.until.get_or_insert(now + AFTER_COMMIT)
     }
 
     /// How long until jobs in mid-commit are waited for no longer: three quarters in.
@@ -283,7 +312,7 @@ impl<'a> Rescue<'a> {
     /// Sleeps until something moves.
     fn wait(&self, left: Left) {
         let now = Instant::now();
-        let hopes = self.commits.iter().filter_map(|(_, until)| *until).filter(|until| now < *until);
+        let hopes = self.commits.values().filter_map(|commit| commit.until).filter(|until| now < *until);
         let patience = self.clients.iter().filter_map(Client::until).chain(hopes).min();
         let mut sleep = self.time_left();
         if let Some(until) = patience {

@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering, fence},
     },
+    task::Wake,
 };
 
 use futures_util::task::AtomicWaker;
@@ -230,5 +231,12 @@ impl Shared {
 
     pub(crate) fn count_cut(&self) {
         self.cut.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Whoever waits for the rescue rings its bell.
+impl Wake for Shared {
+    fn wake(self: Arc<Self>) {
+        self.ring();
     }
 }

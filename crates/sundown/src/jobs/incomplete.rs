@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -22,23 +25,44 @@ pub(super) struct Entry<P> {
     pub(super) id: JobId,
     pub(super) since: Instant,
     pub(super) word: Word,
-    pub(super) taken: Latch,
+    /// Set when its worker has no more say: it has ended, or was taken.
+    pub(super) decided: Latch,
+    /// Set before that, if it was taken.
+    pub(super) taken: AtomicBool,
     pub(super) checkpoint: Mutex<Option<Arc<Opaque>>>,
     pub(super) payload: P,
 }
 
 impl<P> Entry<P> {
     pub(super) fn new(since: Instant, key: Key, id: JobId, payload: P, word: Word) -> Self {
-        Entry { key, id, since, word, taken: Latch::default(), checkpoint: Mutex::default(), payload }
+        Entry {
+            key,
+            id,
+            since,
+            word,
+            decided: Latch::default(),
+            taken: AtomicBool::new(false),
+            checkpoint: Mutex::default(),
+            payload,
+        }
     }
 }
 
-/// Waits on an entry's latch.
-pub(super) struct UntilTaken<P>(pub(super) Arc<Entry<P>>);
+impl<P> Entry<P> {
+    /// Tells its worker that it was taken. Runs wakers.
+    pub(super) fn tell_taken(&self) {
+        // Before the latch, which publishes it.
+        self.taken.store(true, Ordering::Relaxed);
+        self.decided.open();
+    }
+}
 
-impl<P> AsRef<Latch> for UntilTaken<P> {
+/// Waits until a job is decided.
+pub(super) struct UntilDecided(pub(super) Arc<dyn AnyEntry>);
+
+impl AsRef<Latch> for UntilDecided {
     fn as_ref(&self) -> &Latch {
-        &self.0.taken
+        self.0.decided()
     }
 }
 
@@ -48,6 +72,8 @@ pub(super) trait AnyEntry: Send + Sync {
     fn id(&self) -> &JobId;
     fn since(&self) -> Instant;
     fn word(&self) -> &Word;
+    fn decided(&self) -> &Latch;
+    fn was_taken(&self) -> bool;
     fn payload(&self) -> &Opaque;
     fn checkpoint(&self) -> Option<Arc<Opaque>>;
     fn set_checkpoint(&self, checkpoint: Arc<Opaque>);
@@ -68,6 +94,15 @@ impl<P: Serialize + Send + Sync + 'static> AnyEntry for Entry<P> {
 
     fn word(&self) -> &Word {
         &self.word
+    }
+
+    fn decided(&self) -> &Latch {
+        &self.decided
+    }
+
+    fn was_taken(&self) -> bool {
+        // Relaxed: published by the latch, which is waited for first.
+        self.taken.load(Ordering::Relaxed)
     }
 
     fn payload(&self) -> &Opaque {

@@ -1,12 +1,16 @@
 //! The handles of a job: from permission to its end.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{
+    fmt,
+    future::{Future, pending},
+    sync::Arc,
+};
 
 use serde::Serialize;
 
 use super::{
     id::{InvalidJobId, JobId, Key},
-    incomplete::{AnyEntry, Entry, UntilTaken},
+    incomplete::{AnyEntry, Entry, UntilDecided},
     store::{Slot, Store},
     word::Fate,
 };
@@ -113,7 +117,14 @@ impl<P: Serialize + Send + Sync + 'static> Job<P> {
     ///
     /// Cancel safe.
     pub fn taken(&self) -> impl Future<Output = ()> + Send + use<P> {
-        Waiting::new(UntilTaken(self.entry().clone()))
+        let entry: Arc<dyn AnyEntry> = self.entry().clone();
+        async move {
+            Waiting::new(UntilDecided(entry.clone())).await;
+            if !entry.was_taken() {
+                // It has ended by itself: nobody takes it any more.
+                pending::<()>().await;
+            }
+        }
     }
 
     /// Announces the effect: from here on no shutdown can take the job. Do the effect, then say
@@ -160,6 +171,7 @@ impl<P: Serialize + Send + Sync + 'static> Drop for Job<P> {
         let abandoned = store.is_draining() && entry.word.advance(Fate::Running, Fate::Abandoned);
         if !abandoned && entry.word.advance(Fate::Running, Fate::Failed) {
             store.remove(slot, Fate::Failed);
+            entry.decided.open();
         }
         drop(entry);
         drop(guard);
@@ -199,6 +211,9 @@ impl<P: Serialize + Send + Sync + 'static> Commit<P> {
         if ended && !(fate == Fate::InDoubt && store.is_draining()) {
             store.remove(slot, fate);
         }
+        if ended {
+            entry.decided.open();
+        }
         // How it ended is known; the payload's destructor is not waited for.
         drop(self.under_way.take());
         drop(entry);
@@ -225,6 +240,16 @@ impl Ticket {
     /// What has become of it so far.
     pub fn fate(&self) -> Fate {
         self.0.word().fate()
+    }
+
+    /// Resolves when the job's worker has no more say in it: it has ended, or a shutdown has taken it. At once, if that
+    /// was before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub fn decided(&self) -> impl Future<Output = ()> + Send + use<> {
+        Waiting::new(UntilDecided(self.0.clone()))
     }
 
     /// Notes how far the job has come, as [`Job::checkpoint`] does.

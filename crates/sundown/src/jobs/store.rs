@@ -305,7 +305,7 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
         // Only now: a waker or a payload's destructor that blocks must not keep the rest from being pushed.
         for (entry, taken) in listed {
             if taken {
-                entry.taken.open();
+                entry.tell_taken();
             }
         }
     }
@@ -333,7 +333,7 @@ impl<P: Serialize + Send + Sync + 'static> Store<P> {
         let entry = Arc::new(Entry::new(self.now(), self.next_key(), id, payload, (self.new_word)()));
         let slot = self.insert(&entry).unwrap_or_else(|claims| {
             if claims.push(entry.clone()) {
-                entry.taken.open();
+                entry.tell_taken();
             }
             None
         });

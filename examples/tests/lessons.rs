@@ -11,14 +11,13 @@
 use std::{
     collections::BTreeSet,
     env, fs,
+    io::Read,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::mpsc,
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
-
-use rustix::process::{Pid, Signal, kill_process};
 
 /// Far more than any lesson takes, far less than for ever.
 const BOUND: Duration = Duration::from_secs(20);
@@ -53,23 +52,34 @@ fn built(name: &str) -> PathBuf {
 }
 
 fn run(name: &str) -> Output {
-    let child = Command::new(built(name))
+    let mut child = Command::new(built(name))
         .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let pid = Pid::from_child(&child);
     let (send, ended) = mpsc::channel();
-    thread::spawn(move || send.send(child.wait_with_output()));
-    ended
-        .recv_timeout(BOUND)
-        .unwrap_or_else(|_| {
-            kill_process(pid, Signal::KILL).unwrap();
-            panic!("{name} was still there after {BOUND:?}");
-        })
-        .unwrap()
+    let readers = [read(child.stdout.take().unwrap(), &send), read(child.stderr.take().unwrap(), &send)];
+    // Both pipes end with the process, which is reaped by nobody but us.
+    let in_time = readers.iter().all(|_| ended.recv_timeout(BOUND).is_ok());
+    if !in_time {
+        child.kill().unwrap();
+        panic!("{name} was still there after {BOUND:?}");
+    }
+    let [stdout, stderr] = readers.map(|reader| reader.join().unwrap());
+    Output { status: child.wait().unwrap(), stdout, stderr }
+}
+
+/// Reads a pipe to its end, and then says so.
+fn read(mut pipe: impl Read + Send + 'static, ended: &mpsc::Sender<()>) -> JoinHandle<Vec<u8>> {
+    let ended = ended.clone();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).unwrap();
+        let _ = ended.send(());
+        bytes
+    })
 }
 
 /// What differs, line by line: all that lies between the first and the last difference.

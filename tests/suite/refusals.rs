@@ -23,7 +23,7 @@ fn a_second_shutdown_of_one_process_is_refused_and_the_first_one_stands() {
     let mut child = PROGRAMS.second_try("two", "nothing", "4");
     assert_eq!(
         child.wait_for("refused ").text,
-        "refused this process has a process-wide shutdown already: there can be one, which owns signals and exit"
+        "refused this process has had a process-wide shutdown already: only one is possible, which owns signals and exit"
     );
     child.wait_for("ready");
     child.signal(Signal::TERM);

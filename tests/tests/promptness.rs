@@ -1,9 +1,12 @@
-//! Promise 8: it leaves as soon as it can. On every runtime, in a binary of its own, since this is measured: nothing
-//! else runs beside it.
+//! Promise 8: it leaves as soon as it can. On every runtime, in a binary of its own, and one test at a time, since this
+//! is measured: nothing else runs beside it.
 
 #![forbid(unsafe_code)]
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use rustix::process::Signal;
 use sundown_tests::{
@@ -19,11 +22,15 @@ const RUNTIMES: [Programs; 3] = [
 ];
 const RUNS: usize = 20;
 
+/// Whose turn it is to measure.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// The lame duck's quiet interval.
 const QUIET: Duration = Duration::from_millis(250);
 
 /// The median is what is promised, with room for a slow machine; a single run may meet a busy one.
 fn assert_prompt(what: &str, bound: Duration, run: impl Fn(Programs) -> Duration) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     for programs in RUNTIMES {
         let (median, longest) = median((0..RUNS).map(|_| run(programs)).collect());
         println!("{}: {what}: median {median:?}, longest {longest:?} of {RUNS}", programs.runtime);

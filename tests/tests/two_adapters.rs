@@ -14,7 +14,7 @@ fn the_process_is_one_adapters_and_both_shutdowns_end_well() {
     let refused = child.wait_for("refused ").text;
     assert_eq!(
         refused,
-        "refused this process has a process-wide shutdown already: there can be one, which owns signals and exit"
+        "refused this process has had a process-wide shutdown already: only one is possible, which owns signals and exit"
     );
     child.wait_for("ready");
     let ending = child.terminate(Duration::from_secs(4), &[]);

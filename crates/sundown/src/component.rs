@@ -77,7 +77,8 @@ pub trait Drainable: Send + Sync + 'static {
 
     /// Stop for good, and put every unfinished job into the ledger: from each push on that job can no longer commit.
     ///
-    /// In memory, and returns at once; what was pushed counts even if the rest hangs.
+    /// In memory, and returns at once; what was pushed counts even if the rest hangs. Only a [`Jobs`](crate::Jobs) can
+    /// push: hand the claims on to its [`claim`](crate::Jobs::claim).
     fn claim(&self, claims: &Claims) {
         let _ = claims;
     }

@@ -5,7 +5,7 @@
 //!
 //! 1. A literal address is its own answer. Nothing is asked, nothing is needed.
 //! 2. A name is asked for anew in every call, so that a monitor that has moved is found; on a thread of its own, since
-//!    nothing can end a lookup that hangs.
+//!    nothing can end a lookup that hangs. While one is under way, what is remembered is used at once.
 //! 3. What was found is remembered, however late it came; from [`Names::prepare`] on, when the system still has what a
 //!    lookup needs. It stands in for an answer that cannot be had:
 //!
@@ -32,7 +32,7 @@
 mod tests;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt, io,
     net::{SocketAddr, ToSocketAddrs},
     sync::{
@@ -66,6 +66,8 @@ pub(super) struct Names(Arc<Inner>);
 struct Inner {
     /// What was found last for each `host:port`. The lock is never held while something is asked for.
     remembered: Mutex<HashMap<String, Vec<SocketAddr>>>,
+    /// What is being asked for on other threads: if that hangs, another would hang beside it.
+    asking: Mutex<HashSet<String>>,
     system: Box<dyn System>,
 }
 
@@ -90,7 +92,8 @@ impl Names {
     }
 
     pub(super) fn of(system: impl System + 'static) -> Self {
-        Names(Arc::new(Inner { remembered: Mutex::default(), system: Box::new(system) }))
+        let (remembered, asking) = (Mutex::default(), Mutex::default());
+        Names(Arc::new(Inner { remembered, asking, system: Box::new(system) }))
     }
 
     /// Looks the url's host up, to remember it. Waits for at most a second; what is found later is remembered, too.
@@ -106,6 +109,11 @@ impl Names {
 
     /// The addresses of a name, by the rules above. `bounded`: it must not be asked for on this thread.
     fn find(&self, name: &str, within: Duration, bounded: bool) -> Result<Vec<SocketAddr>, Fault> {
+        if self.0.asking().contains(name)
+            && let Some(found) = self.0.remembered(name)
+        {
+            return Ok(found);
+        }
         match self.await_answer(name, within) {
             Ok(found) => Ok(found),
             Err(fault) => match (self.0.remembered(name), fault) {
@@ -139,8 +147,33 @@ impl Names {
     fn ask(&self, name: &str) -> Option<Receiver<io::Result<Vec<SocketAddr>>>> {
         let (tell, answer) = mpsc::channel();
         let (inner, theirs) = (self.0.clone(), name.to_owned());
-        let work = move || drop(tell.send(inner.look_up(&theirs)));
+        let asking = Asking::new(inner, theirs);
+        let work = move || {
+            let found = asking.names.look_up(&asking.name);
+            // Before it is told: who knows the answer may ask again.
+            drop(asking);
+            let _ = tell.send(found);
+        };
         self.0.system.spawn(Box::new(work)).ok().map(|()| answer)
+    }
+}
+
+/// A name that is being asked for, until this is dropped: at the end, in a panic, or where no thread can be had.
+struct Asking {
+    names: Arc<Inner>,
+    name: String,
+}
+
+impl Asking {
+    fn new(names: Arc<Inner>, name: String) -> Self {
+        names.asking().insert(name.clone());
+        Asking { names, name }
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.names.asking().remove(&self.name);
     }
 }
 
@@ -186,6 +219,10 @@ impl Inner {
 
     fn remembered(&self, name: &str) -> Option<Vec<SocketAddr>> {
         self.memory().get(name).cloned()
+    }
+
+    fn asking(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn memory(&self) -> MutexGuard<'_, HashMap<String, Vec<SocketAddr>>> {

@@ -201,18 +201,20 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
     ///
     /// # Examples
     ///
-    /// A consumer that stops when its turn has come, and finishes what it has begun:
+    /// A consumer that stops when its turn has come, and finishes what it has begun. It has its permission before it
+    /// takes an order, since one that is taken and then refused would be lost:
     ///
     /// ```
     /// # use sundown::Jobs;
     /// async fn consume(mut queue: tokio::sync::mpsc::Receiver<String>, jobs: Jobs<String>) {
     ///     loop {
+    ///         let Ok(permit) = jobs.reserve() else { return };
     ///         let order = tokio::select! {
     ///             order = queue.recv() => order,
-    ///             () = jobs.closed() => None,
+    ///             () = jobs.closed() => None, // the permit is given up
     ///         };
     ///         let Some(order) = order else { return };
-    ///         let Ok(job) = jobs.begin(order.clone(), order) else { return };
+    ///         let Ok(job) = permit.begin(order.clone(), order) else { continue }; // no valid id
     ///         // … the work …
     ///         let _ = job.complete();
     ///     }

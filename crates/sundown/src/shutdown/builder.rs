@@ -273,14 +273,14 @@ pub enum StartError {
     #[error("`after` names an order, but no component was added before it")]
     AfterNothing,
     /// More than one notifier is to take over.
-    #[error("{0} notifiers were named to take over, there can be one (others can be told, or chained)")]
+    #[error("{0} notifiers were named to take over, only one can (others can be told, or chained)")]
     TwoTakeOver(usize),
     /// The runtime cannot give a private place.
     #[error("the runtime gives no private place: {0}")]
     Runtime(io::Error),
     /// There is a process-wide shutdown already.
     #[error(
-        "this process has a process-wide shutdown already: there can be one, which owns signals and exit"
+        "this process has had a process-wide shutdown already: only one is possible, which owns signals and exit"
     )]
     AlreadyStarted,
     /// The system gives no thread.

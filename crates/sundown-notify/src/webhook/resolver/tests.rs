@@ -216,6 +216,22 @@ fn a_lookup_that_hangs_leaves_what_is_remembered_and_time_for_the_rest_of_the_ca
 }
 
 #[test]
+fn while_a_lookup_hangs_no_other_is_begun_and_none_is_waited_for() {
+    let (release, hangs) = hanging(NEW);
+    let (system, names) = prepared([Lookup::Finds(OLD), hangs, Lookup::Finds(OLD)]);
+    assert_eq!(resolve(&names, NAME, 200).unwrap(), [OLD]);
+    let (asked, began) = (system.asked().len(), Instant::now());
+    assert_eq!(resolve(&names, NAME, 60_000).unwrap(), [OLD]);
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert_eq!(system.asked().len(), asked);
+    // When it has ended, its answer is known, and the next call asks again.
+    drop(release);
+    system.join();
+    assert_eq!(resolve(&names, NAME, 60_000).unwrap(), [OLD]);
+    assert_eq!(system.asked().len(), asked + 1);
+}
+
+#[test]
 fn what_is_found_late_is_remembered() {
     let (release, hangs) = hanging(NEW);
     let system = Scripted::new([hangs]);

@@ -268,3 +268,21 @@ fn what_users_hold_may_see_a_panic_pass() {
     holds::<Claims>();
     holds::<Receipt>();
 }
+
+#[test]
+fn however_short_the_grace_who_hangs_before_its_claim_is_claimed() {
+    for method in [Method::Close, Method::InFlight] {
+        for grace in [300, 500, 1_000, 1_200, 1_400] {
+            let report = simulate(|world| {
+                let jobs = Jobs::new();
+                let hangs = Faulty::new(world.runtime(), jobs.clone()).before(method, Fault::Blocks);
+                let builder = Shutdown::embedded(world.runtime()).component("jobs", hangs);
+                let shutdown = builder.hand_over_to(TakesOver::all()).grace(ms(grace)).start().unwrap();
+                let _job = jobs.begin("image-17", ()).unwrap();
+                shutdown.begin("a test");
+                shutdown.finished_blocking()
+            });
+            assert_eq!(report.jobs.handed_over.len(), 1, "{method}, {grace} ms: {report}");
+        }
+    }
+}

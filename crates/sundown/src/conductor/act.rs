@@ -12,8 +12,10 @@ use crate::{
     report::{Outcome, Report},
 };
 
-/// How long a claim waits for what was asked just before it, and should return at once.
+/// How long a claim waits for what was asked just before it, and should return at once; and its largest part of the
+/// claim's own time.
 const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE_PART: u32 = 2;
 
 impl Conductor {
     pub(super) fn act(&mut self, action: Action) {
@@ -106,6 +108,9 @@ impl Conductor {
         // Ends our own errands that only wait for the drain.
         self.hub.claimed.set();
         self.errands.wake(&self.hub.claimed);
+        let now = self.host.now();
+        let left = self.machine.ends().map_or(Duration::ZERO, |ends| ends.saturating_duration_since(now));
+        let until = Some(now + PATIENCE.min(left / PATIENCE_PART));
         for at in 0..self.parts.len() {
             if !matches!(self.record.components[at].drained, Outcome::Done(_)) {
                 self.look(at);
@@ -125,7 +130,6 @@ impl Conductor {
             let (tell, host) = (self.tell(Call::Claim(at)), self.host.clone());
             self.errands.run(&name, move |_| {
                 // Not before it, and not without it if it hangs.
-                let until = Some(host.now() + PATIENCE);
                 host.wait(&mut &*closed, until);
                 let _ = !looks || host.wait(&mut &*looked, until);
                 tell(observe(&*host, || component.claim(&claims)).0);

@@ -134,7 +134,7 @@ fn who_waits_for_nobody_is_told_who_is_there() {
             world.block_on(std::future::pending::<()>());
         });
     });
-    assert!(complaint.starts_with("deadlock: "), "{complaint}");
+    assert!(complaint.starts_with("deadlock after 0ns: "), "{complaint}");
     assert!(complaint.contains("forgotten"), "{complaint}");
 }
 
@@ -489,4 +489,21 @@ fn holds_of_one_name_are_reached_in_their_order_and_one_that_was_let_go_holds_no
         world.settle();
         assert_eq!(events.events().len(), 3);
     });
+}
+
+#[test]
+fn a_panic_in_a_thread_or_a_task_fails_the_run_when_that_has_ended() {
+    let reached = AtomicUsize::new(0);
+    let complaint_of = |spawn: fn(&World)| {
+        complaint(|| {
+            simulate(|world| {
+                spawn(world);
+                world.advance(ms(5));
+                reached.fetch_add(1, Ordering::Relaxed);
+            });
+        })
+    };
+    assert_eq!(complaint_of(|world| world.spawn("checker", || panic!("a thread"))), "a thread");
+    assert_eq!(complaint_of(|world| world.spawn_task(async { panic!("a task") })), "a task");
+    assert_eq!(reached.load(Ordering::Relaxed), 2);
 }

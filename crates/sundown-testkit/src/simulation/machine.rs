@@ -1,6 +1,7 @@
 //! The machine that a simulated process runs on: its clock, the dice, and what the process has asked of it.
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     io,
     sync::{
@@ -44,6 +45,33 @@ pub(super) struct Machine {
     began: Instant,
     /// Guards the machine's own state; no waker and no destructor of anybody's runs under it.
     state: Mutex<State>,
+    panics: Arc<Panics>,
+}
+
+/// What threads have thrown, [`Over`] apart: it fails the run.
+#[derive(Default)]
+pub(super) struct Panics(Mutex<Option<Box<dyn Any + Send>>>);
+
+impl Panics {
+    pub(super) fn keep(&self, panic: Box<dyn Any + Send>) {
+        if panic.is::<Over>() {
+            return;
+        }
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = match &*kept {
+            Some(_) => Some(panic),
+            None => {
+                *kept = Some(panic);
+                None
+            }
+        };
+        drop(kept);
+        contain(|| drop(later));
+    }
+
+    pub(super) fn first(&self) -> Option<Box<dyn Any + Send>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 struct State {
@@ -96,7 +124,8 @@ impl Machine {
             trace: Trace { print: seed, lines: traced.then(Vec::new) },
         };
         // Relaxed: the number stands for itself.
-        Arc::new(Machine { number: NUMBERS.fetch_add(1, Ordering::Relaxed), began, state: Mutex::new(state) })
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Machine { number, began, state: Mutex::new(state), panics: Arc::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -107,6 +136,10 @@ impl Machine {
 
     pub(super) fn number(&self) -> u64 {
         self.number
+    }
+
+    pub(super) fn panics(&self) -> Arc<Panics> {
+        self.panics.clone()
     }
 
     pub(super) fn epoch(&self) -> u64 {
@@ -162,7 +195,10 @@ impl Machine {
             trace.print = (trace.print ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
         }
         if let Some(lines) = &mut trace.lines {
-            lines.push(format!("{at:>14.6?} {who}"));
+            lines.push(match number {
+                0 => format!("{:>12.6} s  - {who}", at.as_secs_f64()),
+                _ => format!("{:>12.6} s  {who} #{number}", at.as_secs_f64()),
+            });
         }
     }
 

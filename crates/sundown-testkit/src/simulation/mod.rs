@@ -7,8 +7,8 @@
 //!
 //! What must hold for that:
 //!
-//! * Everything under test waits through the simulation ([`World`], its [runtime](Virtual), sundown's own types), not on
-//!   real time, real threads or real sockets.
+//! * Everything under test waits through the simulation ([`World`], its [runtime](Virtual), sundown's own types, or
+//!   anything else that waits by a `Waker`), not on real time, real threads or real sockets.
 //! * No lock of `std`'s is held across a wait: whoever else wants it would block the one real thread, for good.
 //! * Nothing depends on what differs between two runs of a program, such as the order in a `HashMap`. (A
 //!   [`Jobs`](sundown::Jobs) has its name from the shutdown that it has joined: begin jobs after `start`.)
@@ -83,7 +83,7 @@ impl Simulation {
         Simulation { seed, traced: false }
     }
 
-    /// Prints to stderr, after the end, which thread ran when.
+    /// Prints to stderr, after the end, which thread ran when, and what was [recorded](World::recorder).
     pub fn traced(mut self) -> Self {
         self.traced = true;
         self
@@ -94,14 +94,13 @@ impl Simulation {
     ///
     /// # Panics
     ///
-    /// When `main` does, or when nobody can go on.
+    /// When `main` does, or a thread or a task (once `main` has ended), or when nobody can go on.
     pub fn run<T>(&self, main: impl FnOnce(&World) -> T) -> Ending<T> {
         let machine = Machine::new(self.seed, self.traced);
         let world = World::new(machine.clone(), self.seed);
         let ended = scheduler::run(&machine, || main(&world));
-        for line in machine.traced() {
-            eprintln!("{line}");
-        }
+        let traced = machine.traced();
+        traced.iter().for_each(|line| eprintln!("{line}"));
         let exit = match (ended, machine.fate()) {
             (Err(panic), _) if !panic.is::<Over>() => resume_unwind(panic),
             (_, Some(Fate::Exited(status))) => Exit::Exited(status),
@@ -110,6 +109,9 @@ impl Simulation {
             (Ok(value), None) => Exit::Returned(value),
             (Err(_), None) => unreachable!("main is only unwound when the process has ended"),
         };
+        if !traced.is_empty() {
+            eprintln!("{:>12.6} s  {exit}", machine.elapsed().as_secs_f64());
+        }
         Ending { exit, took: machine.elapsed(), fingerprint: machine.fingerprint() }
     }
 
@@ -123,11 +125,12 @@ impl Simulation {
     ///
     /// # Panics
     ///
-    /// When a test does; its seed is printed to stderr. When the variable has no number in it.
+    /// When a test does; its seed is printed to stderr. When the variable names no seed, or none of these.
     pub fn sweep(seeds: Range<u64>, test: impl Fn(Simulation) + Sync) {
         if let Ok(seed) = env::var(SEED_VARIABLE) {
             let seed =
                 seed.parse().unwrap_or_else(|_| panic!("{SEED_VARIABLE} is {seed:?}, which is no seed"));
+            assert!(seeds.contains(&seed), "{SEED_VARIABLE} is {seed}, which is not one of {seeds:?}");
             return test(Simulation::seeded(seed).traced());
         }
         let next = AtomicU64::new(seeds.start);

@@ -88,9 +88,11 @@ pub(super) fn run<T>(machine: &Machine, main: impl FnOnce() -> T) -> thread::Res
     machine.end();
     let unwound = unwind_all(machine);
     MACHINE.set(None);
-    match (ended, unwound) {
-        (Ok(_), Err(stuck)) => panic!("{stuck}"),
-        (ended, _) => ended,
+    match (ended, unwound, machine.panics().first()) {
+        (Err(own), ..) if !own.is::<Over>() => Err(own),
+        (_, Err(stuck), _) => panic!("{stuck}"),
+        (_, _, Some(panic)) => Err(panic),
+        (ended, ..) => ended,
     }
 }
 
@@ -98,7 +100,8 @@ pub(super) fn run<T>(machine: &Machine, main: impl FnOnce() -> T) -> thread::Res
 pub(super) fn pause(machine: &Machine, pause: Pause) {
     assert!(
         MACHINE.get() == Some(machine.number()),
-        "only threads of a simulation can wait in it: this one was started by std, or belongs to another"
+        "only threads of a simulation can wait in it, while it runs: this one was started by std (not by \
+         `World::spawn`), or the simulation is another, or over"
     );
     if generator::is_generator() {
         #[expect(
@@ -147,8 +150,7 @@ fn resume(stack: &mut Generator<'static, (), Pause>) -> Result<Pause, ()> {
     catch_unwind(AssertUnwindSafe(|| stack.resume())).map(|pause| pause.unwrap_or(Pause::Ends)).map_err(drop)
 }
 
-/// A panic ends its thread, as ever; [`Over`] is how it is meant to end. What is thrown may throw again when it is
-/// dropped.
+/// Runs foreign code whose panic concerns nobody. What it throws may throw again when it is dropped.
 pub(super) fn contain(body: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(body))
         && let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic)))
@@ -224,8 +226,11 @@ impl Scheduler {
             Body::Fresh(body) => {
                 // What it does before its first wait, others may wait for.
                 machine.advance_epoch();
+                let panics = machine.panics();
                 Gn::new_opt(STACK, move || {
-                    contain(body);
+                    if let Err(panic) = catch_unwind(AssertUnwindSafe(body)) {
+                        panics.keep(panic);
+                    }
                     Pause::Ends
                 })
             }
@@ -252,7 +257,10 @@ impl Scheduler {
         match machine.pass_time(moments.min()) {
             true => Ok(()),
             false => {
-                Err(format!("deadlock: nobody can go on, and nobody waits for a moment: {}", self.names()))
+                let (after, names) = (machine.elapsed(), self.names());
+                Err(format!(
+                    "deadlock after {after:?}: nobody can go on, and nobody waits for a moment: {names}"
+                ))
             }
         }
     }
@@ -260,6 +268,9 @@ impl Scheduler {
     /// Who is there, for a message.
     fn names(&self) -> String {
         let names: Vec<_> = self.threads.iter().map(|thread| thread.name.as_str()).collect();
-        format!("main and [{}] wait", names.join(", "))
+        match names.is_empty() {
+            true => "main waits, and there is nobody else".to_owned(),
+            false => format!("main waits, and so do {}", names.join(", ")),
+        }
     }
 }

@@ -88,7 +88,7 @@ impl World {
         Virtual::new(self.machine.clone())
     }
 
-    /// Starts a thread. A panic in it ends it, and nothing else.
+    /// Starts a thread. A panic in it ends it, and fails the run in the end.
     ///
     /// # Panics
     ///
@@ -98,7 +98,7 @@ impl World {
         spawned.expect("the world has a thread left, or was told otherwise");
     }
 
-    /// Starts a task on the [runtime](Self::runtime).
+    /// Starts a task on the [runtime](Self::runtime). A panic in it ends it, and fails the run in the end.
     pub fn spawn_task(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.runtime().spawn(Box::pin(task));
     }

@@ -3,7 +3,7 @@
 //! A service that takes the runtime it is given can be tested without one: the testkit simulates a whole process, with
 //! threads, signals and thirty seconds of grace, in about a millisecond of real time. The clock stands still until
 //! everybody waits; a test moves it, and looks. A seed draws the order of whatever happens at once, and the same seed
-//! draws it again.
+//! draws it again: when a sweep fails, `SUNDOWN_SEED` with the number that it prints replays that run.
 //!
 //! ```text
 //! cargo run --example 08_testing_with_the_clock

@@ -9,14 +9,19 @@ use crate::{Claims, Deadline, Receipt, Watch};
 
 /// A part of a service that takes work and can be brought to an end: a server, a job store, a consumer.
 ///
-/// [`joined`](Self::joined) is called by whoever adds the component. The others are called in this order, each at most
-/// once, all outside the user's runtime, on threads that may be given up on: a method that panics, blocks or comes late
-/// costs its own component's part, never a later step. A later method may run while an earlier one hangs.
+/// [`joined`](Self::joined) is called by whoever adds the component. The shutdown calls the others in this order, each
+/// at most once, all outside the user's runtime, on threads that may be given up on: a method that panics, blocks or
+/// comes late costs its own component's part, never a later step. A later method may run while an earlier one hangs.
 ///
 /// 1. [`close`](Self::close), in the component's turn, then [`drained`](Self::drained);
 /// 2. [`in_flight`](Self::in_flight), if it had not drained, then [`claim`](Self::claim), in any case;
 /// 3. [`conclude`](Self::conclude), when it is known who took what over;
 /// 4. [`force`](Self::force), even past the deadline.
+///
+/// A component can be asked again all the same, by wrappers, tests, and an embedded shutdown inside another:
+/// [`close`](Self::close), [`claim`](Self::claim) and [`force`](Self::force) are idempotent,
+/// [`drained`](Self::drained) can be dropped and asked again, and when a shutdown is over the component may join
+/// another, which finds nothing.
 ///
 /// # Examples
 ///
@@ -57,7 +62,8 @@ use crate::{Claims, Deadline, Receipt, Watch};
 /// A [`Jobs`](crate::Jobs) decides each job in one atomic step, which is why a store holds one instead.
 #[async_trait]
 pub trait Drainable: Send + Sync + 'static {
-    /// The component has joined a shutdown, which it can watch from here on. Returns at once. Default: nothing.
+    /// The component has joined a shutdown, which it can watch from here on: another one only when the last is over.
+    /// Returns at once. Default: nothing.
     fn joined(&self, watch: &Watch) {
         let _ = watch;
     }
@@ -67,7 +73,8 @@ pub trait Drainable: Send + Sync + 'static {
 
     /// Resolves when nothing is in flight. It cannot fail: an outcome is data.
     ///
-    /// Called once, after `close`, and dropped at the claim if it has not resolved.
+    /// Called after `close`, and dropped at the claim if it has not resolved. Dropped, it takes nothing with it: it can
+    /// be asked again.
     async fn drained(&self);
 
     /// Names and ages of what is in flight, for the report. Returns at once.
@@ -78,7 +85,8 @@ pub trait Drainable: Send + Sync + 'static {
     /// Stop for good, and put every unfinished job into the ledger: from each push on that job can no longer commit.
     ///
     /// In memory, and returns at once; what was pushed counts even if the rest hangs. Only a [`Jobs`](crate::Jobs) can
-    /// push: hand the claims on to its [`claim`](crate::Jobs::claim).
+    /// push: hand the claims on to its [`claim`](crate::Jobs::claim). Idempotent: a job is pushed once. It may come
+    /// without a `close` before it.
     fn claim(&self, claims: &Claims) {
         let _ = claims;
     }
@@ -89,7 +97,7 @@ pub trait Drainable: Send + Sync + 'static {
         let _ = receipt;
     }
 
-    /// Drop whatever is left, and return at once.
+    /// Drop whatever is left, and return at once. Idempotent, and needs no other method before it.
     fn force(&self) {}
 }
 

@@ -70,11 +70,13 @@ pub trait Notifier: Send + Sync + 'static {
     /// Take these jobs over: [`acknowledge`](HandOver::acknowledge) each that is now somebody else's responsibility,
     /// as soon as that is known. What was acknowledged counts even if the call then fails, hangs or panics.
     ///
-    /// Not called when there is nothing to hand over.
+    /// Not called when there is nothing to hand over. Returns by the [deadline](HandOver::deadline), and may be dropped
+    /// where it waits.
     ///
     /// # Errors
     ///
-    /// They are in the report; jobs not acknowledged stay unacknowledged.
+    /// A refusal by the outside is an error, even of a part, so that the report can say why. Errors are in the report;
+    /// jobs not acknowledged stay unacknowledged.
     async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError>;
 
     /// How it ended, as far as it is known beside the release hooks. Best effort, if time is left.

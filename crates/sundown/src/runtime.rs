@@ -27,15 +27,19 @@ pub trait Runtime: Send + Sync + 'static {
     /// Required, since a default would hide a clock. A process-wide shutdown needs real, monotonic time here.
     fn now(&self) -> Instant;
 
-    /// A future that resolves at the given moment. It belongs to the reactor that polls it first, so that a timer made
-    /// inside a private place runs there.
+    /// A future that resolves at the given moment, which may have passed or be years away. It belongs to the reactor
+    /// that polls it first, so that a timer made inside a private place runs there.
     fn sleep_until(&self, at: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
     /// Runs a task on the runtime, detached; it goes on when the handle is dropped.
+    ///
+    /// Called on any thread, in a private place too. The task does not run on the thread that spawned it before `spawn`
+    /// returns. Its panic is its own: the runtime and its other tasks go on. After the runtime's end the task is
+    /// dropped; `spawn` has no error, and does not panic.
     fn spawn(&self, task: BoxFuture<'static, ()>) -> AbortHandle;
 
     /// A place to drive futures on the calling thread with a reactor of its own, which works while the runtime is
-    /// blocked or gone.
+    /// blocked or gone. It can be made and dropped anywhere: inside a task, and after the runtime's end.
     ///
     /// # Errors
     ///
@@ -59,24 +63,26 @@ pub trait Runtime: Send + Sync + 'static {
 
 /// A private place: see [`Runtime::private`].
 pub trait Drive: Send {
-    /// Drives the future to its end on the calling thread.
+    /// Drives the future to its end on the calling thread, whoever wakes it, and can be called again. A panic of the
+    /// future reaches the caller; after it, the place is only dropped.
     fn drive(&mut self, future: Pin<&mut (dyn Future<Output = ()> + Send + '_)>);
 }
 
 /// A listener inside a runtime.
 pub trait Accept: Send + 'static {
-    /// The next connection.
+    /// The next connection. Whoever polled last is woken.
     ///
     /// # Errors
     ///
-    /// Those of `accept(2)`; the listener stays usable.
+    /// Those of `accept(2)`, after which the listener stays usable, or that the runtime is gone.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Arc<dyn Transport>, SocketAddr)>>;
 }
 
 /// A non-blocking socket whose I/O takes `&self`, so that it can be shared with a thread outside the runtime: no
 /// duplicate of the descriptor, no `unsafe`.
 ///
-/// At most one task reads and one writes at a time through these methods.
+/// At most one task reads and one writes at a time through these methods, not always the same one: of those who read,
+/// whoever polled last is woken, and so of those who write.
 pub trait Transport: AsFd + Send + Sync + 'static {
     /// Reads some bytes; zero at the end.
     ///
@@ -85,7 +91,7 @@ pub trait Transport: AsFd + Send + Sync + 'static {
     /// Those of the socket, or that the runtime is gone.
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Writes some bytes.
+    /// Writes some bytes, of the first buffers first, and says how many: zero only if there is nothing to write.
     ///
     /// # Errors
     ///
@@ -97,7 +103,7 @@ pub trait Transport: AsFd + Send + Sync + 'static {
 pub struct AbortHandle(Box<dyn Fn() + Send + Sync>);
 
 impl AbortHandle {
-    /// Wraps the runtime's own way to end the task.
+    /// Wraps the runtime's own way to end the task, which does nothing to a task that has ended.
     pub fn new(abort: impl Fn() + Send + Sync + 'static) -> Self {
         AbortHandle(Box::new(abort))
     }

@@ -8,9 +8,10 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc::{RecvTimeoutError, channel},
     },
     task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    thread::{self, JoinHandle, Thread},
     time::Instant,
 };
 
@@ -27,12 +28,7 @@ impl Runtime for Bare {
     }
 
     fn sleep_until(&self, at: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        let (over, is_over) = wakeable();
-        thread::spawn(move || {
-            thread::sleep(at.saturating_duration_since(Instant::now()));
-            over.wake();
-        });
-        Box::pin(is_over)
+        Box::pin(timer(at).0)
     }
 
     fn spawn(&self, mut task: BoxFuture<'static, ()>) -> AbortHandle {
@@ -66,6 +62,25 @@ impl Drive for Bare {
     }
 }
 
+/// A timer, and the thread that keeps its time, which ends at that time or when the timer is dropped.
+fn timer(at: Instant) -> (impl Future<Output = ()> + Send + Sync, JoinHandle<()>) {
+    let (over, is_over) = wakeable();
+    let (kept, dropped) = channel::<()>();
+    let thread = thread::spawn(move || {
+        // Nothing is ever sent: it ends with the time, or with the timer's end of the channel.
+        if dropped.recv_timeout(at.saturating_duration_since(Instant::now()))
+            == Err(RecvTimeoutError::Timeout)
+        {
+            over.wake();
+        }
+    });
+    let timer = async move {
+        is_over.await;
+        drop(kept);
+    };
+    (timer, thread)
+}
+
 /// Unparks a thread.
 struct Unpark(Thread);
 
@@ -84,5 +99,35 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
             Poll::Ready(output) => return output,
             Poll::Pending => thread::park(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_timer_resolves_at_its_time() {
+        let at = Instant::now() + Duration::from_millis(5);
+        block_on(timer(at).0);
+        assert!(Instant::now() >= at);
+    }
+
+    #[test]
+    fn a_dropped_timer_ends_its_thread() {
+        let began = Instant::now();
+        let (never_polled, thread) = timer(began + MINUTE);
+        drop(never_polled);
+        thread.join().unwrap();
+        let (polled, thread) = timer(began + MINUTE);
+        let mut polled = Box::pin(polled);
+        assert!(polled.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(polled);
+        thread.join().unwrap();
+        assert!(began.elapsed() < MINUTE);
     }
 }

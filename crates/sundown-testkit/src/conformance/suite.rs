@@ -84,9 +84,28 @@ impl Suite {
     #[must_use]
     #[track_caller]
     pub fn only(mut self, name: &str) -> Self {
+        self.must_have(name);
         self.rules.retain(|rule| rule.name == name);
-        assert!(!self.rules.is_empty(), "no rule for a {} is called {name}", self.contract);
         self
+    }
+
+    /// Every rule but this one.
+    ///
+    /// # Panics
+    ///
+    /// When the suite has no such rule.
+    #[must_use]
+    #[track_caller]
+    pub fn without(mut self, name: &str) -> Self {
+        self.must_have(name);
+        self.rules.retain(|rule| rule.name != name);
+        self
+    }
+
+    #[track_caller]
+    fn must_have(&self, name: &str) {
+        let has = self.rules.iter().any(|rule| rule.name == name);
+        assert!(has, "no rule for a {} is called {name}", self.contract);
     }
 
     /// Tries every rule, one after another.
@@ -101,7 +120,7 @@ impl Suite {
     ///
     /// # Panics
     ///
-    /// When a rule is broken; the message names all that are.
+    /// When a rule is broken, or none was tried; the message names all that are broken or skipped.
     #[track_caller]
     pub fn assert(&self) {
         self.run().assert();
@@ -159,13 +178,21 @@ impl Verdict {
         self.rules.iter().filter(|(_, _, ending)| which(ending)).map(|(name, ..)| *name).collect()
     }
 
-    /// Does nothing if no rule is broken.
+    /// Does nothing if some rule was tried and none is broken.
     ///
     /// # Panics
     ///
-    /// When a rule is broken; the message names all that are, with what was expected and seen.
+    /// When a rule is broken; the message names all that are, with what was expected and seen. Also when nothing was
+    /// tried: no rule is left, or all were skipped; the message says why of each.
     #[track_caller]
     pub fn assert(&self) {
+        self.assert_unbroken();
+        assert!(self.skipped().len() < self.rules.len(), "nothing was tried: {self}");
+    }
+
+    /// The same, but all may have been skipped.
+    #[track_caller]
+    pub(crate) fn assert_unbroken(&self) {
         assert!(self.broken().is_empty(), "{self}");
     }
 }

@@ -9,26 +9,34 @@ use std::{
     time::Duration,
 };
 
-use sundown_testkit::conformance::Suite;
+use sundown_testkit::conformance::{Suite, Verdict};
 
 /// How many rules are tried at a time: most of the time that broken ones take is spent waiting.
 const SIDE_BY_SIDE: usize = 6;
 
-/// Long enough for the mutant's own rule, of which it is known how it ends.
+/// Long enough for the other rules: those that it breaks are tried again.
 const SHORT: Duration = Duration::from_millis(1500);
 
-/// The suite finds this rule broken, and none besides but those that the same fault breaks.
+/// The suite finds this rule broken, and says this of it; and none besides but those that the same fault breaks.
 #[track_caller]
-pub(crate) fn breaks(suite: &Suite, rule: &str, also: &[&str]) {
-    let broken = broken(suite);
-    assert!(broken.contains(&rule), "{rule} is not broken, but {broken:?}");
-    // Alone, and with all patience: a busy machine breaks no rule.
-    let unexpected: Vec<_> = broken
+pub(crate) fn breaks(suite: &Suite, rule: &str, also: &[&str], said: &str) {
+    let verdict = patiently(suite, rule);
+    assert!(verdict.broken() == [rule], "{rule} is not broken: {verdict}");
+    assert!(
+        verdict.to_string().contains(said),
+        "{rule} is broken by something else than {said:?}: {verdict}"
+    );
+    let unexpected: Vec<_> = broken(&suite.clone().without(rule))
         .into_iter()
-        .filter(|name| *name != rule && !also.contains(name))
-        .filter(|name| !suite.clone().only(name).run().broken().is_empty())
+        .filter(|name| !also.contains(name))
+        .filter(|name| !patiently(suite, name).broken().is_empty())
         .collect();
     assert!(unexpected.is_empty(), "besides {rule}, it breaks {unexpected:?}");
+}
+
+/// Alone, and with all patience: a busy machine breaks no rule.
+fn patiently(suite: &Suite, rule: &str) -> Verdict {
+    suite.clone().only(rule).run()
 }
 
 fn broken(suite: &Suite) -> Vec<&'static str> {
@@ -46,14 +54,20 @@ fn broken(suite: &Suite) -> Vec<&'static str> {
     broken.into_inner().unwrap()
 }
 
-/// Makes a test of each mutant, `name: suite => rule, also [rules]`, and one that looks for a rule without a mutant.
+/// Makes a test of each mutant, `name: suite => rule, saying "what was seen", also [rules]`, and one that looks for a
+/// rule without a mutant.
 #[macro_export]
 macro_rules! mutants {
-    ($right:expr; $($name:ident: $mutant:expr => $rule:ident $(, also [$($also:ident),+ $(,)?])?;)+) => {
+    (
+        $right:expr;
+        $($name:ident: $mutant:expr
+            => $rule:ident $(, saying $said:literal)? $(, also [$($also:ident),+ $(,)?])?;)+
+    ) => {
         $(
             #[test]
             fn $name() {
-                mutants::breaks(&$mutant, stringify!($rule), &[$($(stringify!($also)),+)?]);
+                let also: &[&str] = &[$($(stringify!($also)),+)?];
+                mutants::breaks(&$mutant, stringify!($rule), also, concat!($($said)?));
             }
         )+
 

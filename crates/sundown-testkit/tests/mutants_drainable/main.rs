@@ -81,10 +81,12 @@ mutants! { with(|| fault::None);
         a_shutdown_that_drains_is_clean,
         another_shutdown_finds_nothing,
     ];
-    a_claim_that_begins_anew: with(claiming::BeginsAnew::default) => a_second_claim_takes_nothing, also [
+    a_claim_that_begins_anew: with(claiming::BeginsAnew::default)
+        => a_second_claim_takes_nothing, saying "each job once after two claims", also [
         another_shutdown_finds_nothing,
     ];
-    a_claim_that_takes_its_time: with(|| claiming::TakesItsTime) => a_claim_returns_at_once;
+    a_claim_that_takes_its_time: with(|| claiming::TakesItsTime)
+        => a_claim_returns_at_once, saying "`claim` to return at once";
     a_claim_that_looks_and_then_marks: with(claiming::LooksAndMarks::default)
         => commits_that_race_with_the_claim_are_decided_once;
     a_store_that_never_joins: with(|| claiming::NeverJoins)

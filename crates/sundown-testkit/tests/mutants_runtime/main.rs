@@ -135,6 +135,17 @@ mutants! { with(|| fault::None);
     a_write_that_says_all: with(|| sockets::SaysAll) => a_write_says_how_much_it_took, also [
         a_write_to_a_full_socket_waits_until_the_client_reads,
     ];
+    a_write_that_takes_nothing: with(|| sockets::TakesNothing)
+        => a_write_says_how_much_it_took, saying "it took 0 of", also [
+        buffers_reach_the_client_in_their_order,
+        a_write_to_a_full_socket_waits_until_the_client_reads,
+        one_task_reads_while_another_writes,
+    ];
+    a_write_that_takes_too_much: with(|| sockets::TakesEverything)
+        => a_write_to_a_full_socket_waits_until_the_client_reads, saying "bytes that nobody reads", also [
+        a_write_says_how_much_it_took,
+        one_task_reads_while_another_writes,
+    ];
     a_write_that_sleeps_on: with(|| sockets::DeafWrite)
         => a_write_to_a_full_socket_waits_until_the_client_reads, also [
         a_write_says_how_much_it_took,

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use sundown::Outcome;
 
-use super::{
-    claiming::ended_well,
-    stage::{Fresh, TakesAll, claimed, ids},
-};
+use super::stage::{Fresh, TakesAll, claimed, ids};
 use crate::conformance::{
     bare::block_on,
     trial::{Checked, OrBroken, Trial, require},
@@ -84,4 +81,11 @@ pub(super) fn another_shutdown_finds_nothing(trial: &Trial<Fresh>) -> Checked {
     }
     let again = claimed(&report);
     require(again.is_empty(), || format!("expected no job in a second shutdown, saw {again:?}"))
+}
+
+/// It returned, without a panic.
+fn ended_well(method: &str, outcome: &Outcome) -> Checked {
+    require(matches!(outcome, Outcome::Done(_)), || {
+        format!("expected `{method}` to return in time: it {outcome}")
+    })
 }

@@ -74,10 +74,10 @@ rules! { $,
     draining::a_drain_sees_what_ended_before_it_was_polled,
     /// Permission and count are one step: no work slips in once the component is closed and empty.
     races::work_that_races_with_the_close_is_waited_for,
-    /// `drained` is dropped at the claim if it has not resolved, and takes nothing with it.
+    /// `drained` is dropped at the claim if it has not resolved, takes nothing with it, and can be asked again.
     draining::a_dropped_drain_can_be_asked_again,
 
-    /// `claim` stops for good, also a component whose `close` has hung.
+    /// `claim` stops for good, also without a `close` before it.
     claiming::no_work_begins_after_the_claim,
     /// `claim` puts every unfinished job into the ledger, once.
     claiming::a_claim_takes_every_unfinished_job,
@@ -85,7 +85,7 @@ rules! { $,
     claiming::a_claimed_job_cannot_commit,
     /// `claim` puts unfinished jobs into the ledger, and no others.
     claiming::a_job_that_has_committed_is_not_claimed,
-    /// `claim` puts every unfinished job into the ledger, once.
+    /// `claim` is idempotent: a job is pushed once.
     claiming::a_second_claim_takes_nothing,
     /// `claim` is in memory, and returns at once.
     claiming::a_claim_returns_at_once,
@@ -101,10 +101,10 @@ rules! { $,
     ending::conclude_ends_when_everything_was_taken_over,
     /// `force` drops whatever is left, and returns at once.
     ending::force_returns_at_once,
-    /// `force` is called in any case, and drops whatever is left.
+    /// `force` is idempotent, and needs no other method before it.
     ending::force_can_come_first_and_again,
     /// Work that ends in time is no loss.
     ending::a_shutdown_that_drains_is_clean,
-    /// A component belongs to one shutdown; another one after it finds nothing, and panics over nothing.
+    /// When a shutdown is over, the component may join another, which finds nothing.
     ending::another_shutdown_finds_nothing,
 }

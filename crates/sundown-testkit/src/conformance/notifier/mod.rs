@@ -78,18 +78,18 @@ rules! { $,
     accepting::everything_accepted_is_acknowledged,
     /// Never acknowledge before it is known: a client would be told 200 for work nobody knows of.
     accepting::nothing_refused_is_acknowledged,
-    /// Jobs that could not be handed over are an error of the call, which is in the report.
+    /// A refusal by the outside is an error, even of a part, so that the report can say why.
     accepting::a_refusal_is_an_error_of_the_call,
     /// Each job is acknowledged by its own key.
     accepting::a_part_accepted_is_acknowledged_to_the_job,
 
-    /// The call is bounded by the hand-over's deadline: what has not returned puts every job in doubt.
+    /// `incomplete` returns by the hand-over's deadline: what has not returned puts every job in doubt.
     hanging::a_hanging_outside_does_not_hold_the_call_past_its_deadline,
     /// Never acknowledge before it is known, even if time runs out.
     hanging::nothing_is_acknowledged_while_the_outside_hangs,
     /// Acknowledge as soon as it is known: what was acknowledged counts even if the call then hangs.
     hanging::what_was_accepted_before_a_hang_counts,
-    /// The call may be dropped where it waits.
+    /// `incomplete` may be dropped where it waits.
     hanging::a_dropped_call_does_not_panic,
 
     /// A job's id is any text of 1 to 256 bytes without control characters.

@@ -117,7 +117,7 @@ rules! { $,
     clock::a_timer_resolves_when_its_time_has_come,
     /// `sleep_until` resolves at the given moment, which may be in the past.
     clock::a_moment_that_has_passed_resolves_at_once,
-    /// `sleep_until` takes any moment: a drain may be given a year.
+    /// `sleep_until` resolves at the given moment, which may be years away.
     clock::a_timer_of_a_year_stays_pending,
     /// A timer is a future: it may be dropped unfinished, wherever it was polled.
     clock::a_timer_can_be_dropped_unfinished,
@@ -126,7 +126,7 @@ rules! { $,
 
     /// `spawn` runs a task on the runtime, from whatever thread it is called.
     tasks::a_spawned_task_runs,
-    /// `spawn` runs a task on the runtime: not on the caller's thread, which may be the conductor's.
+    /// A task does not run on the thread that spawned it before `spawn` returns: that may be the conductor's.
     tasks::a_task_does_not_run_on_the_thread_that_spawned_it,
     /// `spawn` runs a task on the runtime, also when it is called in a private place.
     tasks::a_task_spawned_in_a_place_runs_on_the_runtime,
@@ -134,9 +134,9 @@ rules! { $,
     tasks::a_task_goes_on_when_its_handle_is_dropped,
     /// `abort` asks the runtime to drop the task at its next suspension point.
     tasks::an_aborted_task_is_dropped_where_it_waits,
-    /// `abort` ends a task; one that has ended is left alone.
+    /// `abort` does nothing to a task that has ended.
     tasks::an_abort_after_the_end_does_nothing,
-    /// A task's panic is its own: what else runs on the runtime goes on.
+    /// A task's panic is its own: the runtime and its other tasks go on.
     tasks::a_panic_in_a_task_leaves_the_runtime_running,
 
     /// A place drives a future on the calling thread.
@@ -147,24 +147,24 @@ rules! { $,
     places::a_wake_from_another_thread_reaches_a_place,
     /// A place has a reactor of its own: it waits for no other place.
     places::many_places_work_side_by_side,
-    /// A place is used for one call after another.
+    /// A place drives a future to its end, and can be called again.
     places::a_place_can_be_used_again,
-    /// A place drives a future on the calling thread: its panic unwinds to the caller, who reports it.
+    /// A panic of the future reaches the caller of `drive`; after it, the place is only dropped.
     places::a_panic_in_a_place_reaches_its_caller,
-    /// A place can be made and dropped wherever a shutdown is started and added to: inside the runtime too.
+    /// A place can be made and dropped anywhere: inside a task too.
     places::a_place_can_be_made_and_dropped_inside_a_task,
     /// A place works while the runtime is blocked.
     places::a_place_works_while_the_runtime_is_blocked,
 
     /// A place works while the runtime is gone.
     gone::a_place_works_after_the_runtime_is_gone,
-    /// A place can be made while the runtime is gone.
+    /// A place can be made anywhere: after the runtime's end too.
     gone::a_place_can_be_made_after_the_runtime_is_gone,
-    /// `spawn` has no error: a runtime that is gone drops the task.
+    /// `spawn` after the runtime's end drops the task; it has no error, and does not panic.
     gone::a_spawn_after_the_runtime_is_gone_does_not_panic,
     /// A socket's errors are those of the socket, or that the runtime is gone; it does not panic.
     gone::a_socket_does_not_panic_after_the_runtime_is_gone,
-    /// A listener's errors are those of `accept(2)`; it does not panic.
+    /// A listener's errors are those of `accept(2)`, or that the runtime is gone; it does not panic.
     gone::a_listener_does_not_panic_after_the_runtime_is_gone,
 
     /// `adopt` takes a bound, non-blocking listener into the runtime's reactor.
@@ -182,7 +182,7 @@ rules! { $,
     reading::a_read_gives_what_was_written,
     /// `poll_read` is pending until there is something, and is woken then.
     reading::a_pending_read_is_woken_by_data,
-    /// Whoever polled last is woken: a connection may change its task.
+    /// Of those who read, whoever polled last is woken: a connection may change its task.
     reading::a_read_taken_up_by_another_task_wakes_that_one,
     /// `poll_read` gives zero at the end.
     reading::a_read_at_the_end_gives_zero,
@@ -193,7 +193,7 @@ rules! { $,
 
     /// `poll_write_vectored` writes the buffers in their order.
     writing::buffers_reach_the_client_in_their_order,
-    /// `poll_write_vectored` says how many bytes it took.
+    /// `poll_write_vectored` says how many bytes it took: zero only if there is nothing to write.
     writing::a_write_says_how_much_it_took,
     /// `poll_write_vectored` is pending while the socket is full, and is woken when there is room.
     writing::a_write_to_a_full_socket_waits_until_the_client_reads,

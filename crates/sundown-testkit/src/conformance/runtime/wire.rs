@@ -72,16 +72,32 @@ pub(super) async fn read_telling(
 }
 
 pub(super) async fn write(transport: &dyn Transport, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-    poll_fn(|cx| transport.poll_write_vectored(cx, bufs)).await
+    taken(poll_fn(|cx| transport.poll_write_vectored(cx, bufs)).await?, bufs)
 }
+
+/// Some of what there was to take, and not nothing: so a loop of writes comes to its end.
+fn taken(some: usize, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    let all = bufs.iter().map(|buffer| buffer.len()).sum();
+    match (1..=all).contains(&some) {
+        true => Ok(some),
+        false => Err(io::Error::other(format!("it says that it took {some} of {all} bytes"))),
+    }
+}
+
+/// No socket's buffers take more.
+const MOST: usize = 1 << 30;
 
 /// Writes until the socket is full; tells that; ends when there is room again. Returns how much it wrote in all.
 pub(super) async fn fill(transport: &dyn Transport, full: &Sender<()>) -> io::Result<usize> {
     let chunk = vec![b'x'; 256 * 1024];
+    let bufs = [IoSlice::new(&chunk)];
     let (mut written, mut waited) = (0, false);
     while !waited {
-        written += poll_fn(|cx| {
-            let polled = transport.poll_write_vectored(cx, &[IoSlice::new(&chunk)]);
+        if written > MOST {
+            return Err(io::Error::other(format!("it took {written} bytes that nobody reads")));
+        }
+        let some = poll_fn(|cx| {
+            let polled = transport.poll_write_vectored(cx, &bufs);
             if polled.is_pending() {
                 waited = true;
                 let _ = full.send(());
@@ -89,6 +105,7 @@ pub(super) async fn fill(transport: &dyn Transport, full: &Sender<()>) -> io::Re
             polled
         })
         .await?;
+        written += taken(some, &bufs)?;
     }
     Ok(written)
 }

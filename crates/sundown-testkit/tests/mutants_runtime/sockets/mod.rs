@@ -13,7 +13,7 @@ pub(crate) use self::{
     accepting::{DeafAccept, EndedByError, LastFirst, ListenerGone, Refused, WrongAddress},
     descriptor::{Another, AsksService, Blocking},
     reading::{DeafRead, EndIsError, FirstWaker, MissesTheEnd, ResetIsEnd, SocketGone, TurnedRound},
-    writing::{AlwaysWritten, DeafWrite, LastBufferFirst, OneWaker, SaysAll},
+    writing::{AlwaysWritten, DeafWrite, LastBufferFirst, OneWaker, SaysAll, TakesEverything, TakesNothing},
 };
 
 /// Whether there is something to read or to accept now, so that a mutant is deaf only where it had to wait for it.

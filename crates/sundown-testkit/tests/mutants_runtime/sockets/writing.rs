@@ -29,6 +29,28 @@ impl Fault for SaysAll {
     }
 }
 
+/// Says at once that it took nothing, for ever.
+pub(crate) struct TakesNothing;
+
+impl Fault for TakesNothing {
+    fn poll_write(&self, _: &dyn Transport, _: &mut Context<'_>, _: &[IoSlice<'_>]) -> Io {
+        Poll::Ready(Ok(0))
+    }
+}
+
+/// Loses what the socket does not take, and is never full.
+pub(crate) struct TakesEverything;
+
+impl Fault for TakesEverything {
+    fn poll_write(&self, right: &dyn Transport, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Io {
+        let all = bufs.iter().map(|buffer| buffer.len()).sum();
+        match right.poll_write_vectored(cx, bufs) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(all)),
+        }
+    }
+}
+
 /// Hides what became of it.
 pub(crate) struct AlwaysWritten;
 

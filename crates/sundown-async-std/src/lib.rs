@@ -5,14 +5,14 @@ mod socket;
 mod task;
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io,
-    panic::catch_unwind,
-    pin::{Pin, pin},
-    task::{Context, Poll, Waker},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use sundown::{AbortHandle, Accept, BoxFuture, Drainable, Drive, Runtime};
 
 pub use self::task::Task;
@@ -28,7 +28,8 @@ impl Runtime for AsyncStd {
 
     fn sleep_until(&self, at: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
         // async-std has no timer for a moment; the reactor under it has.
-        Box::pin(Sleep(async_io::Timer::at(at)))
+        let mut timer = async_io::Timer::at(at);
+        Box::pin(poll_fn(move |cx| Pin::new(&mut timer).poll(cx).map(drop)))
     }
 
     fn spawn(&self, future: BoxFuture<'static, ()>) -> AbortHandle {
@@ -37,7 +38,10 @@ impl Runtime for AsyncStd {
     }
 
     fn private(&self) -> io::Result<Box<dyn Drive>> {
-        start_reactor()?;
+        start_threads(|| {
+            async_std::task::block_on(async {});
+            let _ = async_io::Timer::after(Duration::from_secs(3600)).now_or_never();
+        })?;
         Ok(Box::new(Private))
     }
 
@@ -49,32 +53,18 @@ impl Runtime for AsyncStd {
 /// The reactor is process-wide; whoever blocks on it drives it.
 struct Private;
 
-/// Starts the reactor, which otherwise starts at its first use: then there may be no thread or descriptor left for it.
-fn start_reactor() -> io::Result<()> {
-    let first_use = || {
-        // async-std starts its threads at its first use.
-        async_std::task::block_on(async {});
-        let mut timer = pin!(async_io::Timer::after(Duration::from_secs(3600)));
-        let _ = timer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    };
+/// Does what starts a thread the first time: later there may be no thread or descriptor left for it.
+fn start_threads(first_use: impl FnOnce()) -> io::Result<()> {
     // It panics over what it cannot have.
-    catch_unwind(first_use).map_err(|_| {
-        io::Error::other("the reactor of async-std could not be started: no thread or descriptor is left")
+    catch_unwind(AssertUnwindSafe(first_use)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        io::Error::other(format!("async-std could not be started: {}", text.unwrap_or("no message")))
     })
 }
 
 impl Drive for Private {
     fn drive(&mut self, future: Pin<&mut (dyn Future<Output = ()> + Send + '_)>) {
         async_std::task::block_on(future);
-    }
-}
-
-struct Sleep(async_io::Timer);
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx).map(drop)
     }
 }

@@ -5,13 +5,11 @@ mod socket;
 mod task;
 
 use std::{
-    fmt,
-    future::Future,
+    future::{Future, poll_fn},
     io,
-    panic::catch_unwind,
-    pin::{Pin, pin},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -21,7 +19,7 @@ use sundown::{AbortHandle, Accept, BoxFuture, Drainable, Drive, Runtime};
 pub use self::task::Task;
 
 /// smol, on its global executor or on one of your own, for [`sundown::Shutdown`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Smol {
     /// `None`: the global one, which `smol::spawn` uses.
     executor: Option<Arc<Executor<'static>>>,
@@ -45,7 +43,8 @@ impl Runtime for Smol {
     }
 
     fn sleep_until(&self, at: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        Box::pin(Sleep(async_io::Timer::at(at)))
+        let mut timer = async_io::Timer::at(at);
+        Box::pin(poll_fn(move |cx| Pin::new(&mut timer).poll(cx).map(drop)))
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) -> AbortHandle {
@@ -59,7 +58,13 @@ impl Runtime for Smol {
     }
 
     fn private(&self) -> io::Result<Box<dyn Drive>> {
-        start_reactor()?;
+        start_threads(|| {
+            let timer = async_io::Timer::after(Duration::from_secs(3600));
+            let _ = smol::future::block_on(smol::future::poll_once(timer));
+            if self.executor.is_none() {
+                smol::spawn(async {}).detach();
+            }
+        })?;
         Ok(Box::new(Private))
     }
 
@@ -68,39 +73,21 @@ impl Runtime for Smol {
     }
 }
 
-impl fmt::Debug for Smol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Smol").field("global", &self.executor.is_none()).finish()
-    }
-}
-
 /// The reactor is process-wide; whoever blocks on it drives it.
 struct Private;
 
-/// Starts the reactor, which otherwise starts at its first use: then there may be no thread or descriptor left for it.
-fn start_reactor() -> io::Result<()> {
-    let first_use = || {
-        let mut timer = pin!(async_io::Timer::after(Duration::from_secs(3600)));
-        let _ = timer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    };
+/// Does what starts a thread the first time: later there may be no thread or descriptor left for it.
+fn start_threads(first_use: impl FnOnce()) -> io::Result<()> {
     // It panics over what it cannot have.
-    catch_unwind(first_use).map_err(|_| {
-        io::Error::other("the reactor of smol could not be started: no thread or descriptor is left")
+    catch_unwind(AssertUnwindSafe(first_use)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        io::Error::other(format!("smol could not be started: {}", text.unwrap_or("no message")))
     })
 }
 
 impl Drive for Private {
     fn drive(&mut self, future: Pin<&mut (dyn Future<Output = ()> + Send + '_)>) {
         async_io::block_on(future);
-    }
-}
-
-struct Sleep(async_io::Timer);
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx).map(drop)
     }
 }

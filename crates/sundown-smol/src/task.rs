@@ -1,16 +1,18 @@
 //! A task of smol's as a component of a shutdown.
 
 use std::{
+    any::Any,
     fmt,
-    future::{Future, poll_fn},
+    future::Future,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Wake, Waker},
 };
 
 use async_task::FallibleTask;
-use sundown::{Deadline, Drainable, InFlight};
+use sundown::{Deadline, Drainable, Gate, InFlight};
 
 /// A task of smol's as a component: drained when it has ended, cancelled when it is forced.
 ///
@@ -22,22 +24,43 @@ use sundown::{Deadline, Drainable, InFlight};
 /// Dropping the future of `drained` loses nothing: it is cancel safe. This crate's front page has an example.
 pub struct Task<T> {
     held: Mutex<Held<T>>,
+    turns: Arc<Turns>,
     on_close: Box<dyn Fn() + Send + Sync>,
 }
 
 /// Its lock is never held while the task is polled or dropped: wakers and outputs are foreign code.
 struct Held<T> {
-    /// `None` while it is polled, and when it has ended.
+    /// `None` while it is polled, and when it has ended or was forced.
     task: Option<FallibleTask<T>>,
     polled: bool,
+    /// Somebody asked while it was polled.
+    refused: bool,
     forced: bool,
+    /// By the task, and not yet by `drained`.
+    thrown: Option<Box<dyn Any + Send>>,
+}
+
+/// A task keeps one waker, this one, which wakes all who wait: it closes the gate of their turn, and the next begins.
+#[derive(Default)]
+struct Turns(Mutex<Gate>);
+
+impl Wake for Turns {
+    fn wake(self: Arc<Self>) {
+        let over = mem::take(&mut *lock(&self.0));
+        over.close();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<T> Task<T> {
     /// The component of a task that was spawned before.
     pub fn new(task: smol::Task<T>) -> Self {
-        let held = Held { task: Some(task.fallible()), polled: false, forced: false };
-        Task { held: Mutex::new(held), on_close: Box::new(|| {}) }
+        let task = Some(task.fallible());
+        let held = Held { task, polled: false, refused: false, forced: false, thrown: None };
+        Task { held: Mutex::new(held), turns: Arc::default(), on_close: Box::new(|| {}) }
     }
 
     /// What to do when the component's turn has come: tell the task to end. It returns at once.
@@ -47,26 +70,34 @@ impl<T> Task<T> {
         self
     }
 
-    fn held(&self) -> MutexGuard<'_, Held<T>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Takes the task out of its place to poll it, and puts it back, unless it has ended or was forced meanwhile.
-    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut held = self.held();
-        let Some(mut task) = held.task.take() else { return Poll::Ready(()) };
+    /// `None` if it has ended, else what is closed when it is to be asked again.
+    fn poll_end(&self) -> Option<Gate> {
+        // Before the poll, so that no wake-up after it is missed.
+        let turn = lock(&self.turns.0).clone();
+        let mut held = lock(&self.held);
+        let Some(mut task) = held.task.take() else {
+            held.refused = held.polled;
+            return held.polled.then_some(turn);
+        };
         held.polled = true;
         drop(held);
-        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut task).poll(cx).map(drop)));
-        let mut held = self.held();
+        let waker = Waker::from(self.turns.clone());
+        let mut cx = Context::from_waker(&waker);
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut task).poll(&mut cx).map(drop)));
+        let mut held = lock(&self.held);
         held.polled = false;
-        if matches!(polled, Ok(Poll::Pending)) && !held.forced {
-            held.task = Some(task);
-            return Poll::Pending;
-        }
+        let ended = held.forced || !matches!(polled, Ok(Poll::Pending));
+        held.thrown = polled.err();
+        // Who was refused may have come too late for the task's own wake-up, and nobody else need poll again.
+        let wakes = mem::take(&mut held.refused) || ended;
+        let spent = if ended { Some(task) } else { held.task.replace(task) };
         drop(held);
-        cancel(task);
-        polled.map_or_else(|panic| resume_unwind(panic), |_| Poll::Ready(()))
+        drop(spent);
+        if wakes {
+            waker.wake();
+        }
+        (!ended).then_some(turn)
     }
 }
 
@@ -77,40 +108,40 @@ impl<T: Send + 'static> Drainable for Task<T> {
     }
 
     async fn drained(&self) {
-        poll_fn(|cx| self.poll_end(cx)).await;
+        while let Some(turn) = self.poll_end() {
+            turn.closed().await;
+        }
+        let thrown = lock(&self.held).thrown.take();
+        if let Some(panic) = thrown {
+            resume_unwind(panic);
+        }
     }
 
     fn in_flight(&self) -> InFlight {
-        let held = self.held();
-        let here = held.task.as_ref().is_some_and(|task| !task.is_finished());
-        InFlight::counted(usize::from(held.polled || here))
+        InFlight::counted(usize::from(self.poll_end().is_some()))
     }
 
     fn force(&self) {
-        let mut held = self.held();
+        let mut held = lock(&self.held);
         held.forced = true;
         let task = held.task.take();
         drop(held);
-        // Whoever waits for the task is woken by that.
-        task.into_iter().for_each(cancel);
+        // smol cancels a task whose handle is dropped.
+        drop(task);
+        self.turns.clone().wake();
     }
 }
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        let task = self.held().task.take();
-        // Dropped by itself, it would be cancelled.
+        let task = lock(&self.held).task.take();
+        // Not cancelled.
         task.into_iter().for_each(FallibleTask::detach);
     }
 }
 
-/// smol cancels a task whose handle is dropped.
-fn cancel<T>(task: FallibleTask<T>) {
-    drop(task);
-}
-
 impl<T> fmt::Debug for Task<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Task").field("forced", &self.held().forced).finish_non_exhaustive()
+        f.debug_struct("Task").field("forced", &lock(&self.held).forced).finish_non_exhaustive()
     }
 }

@@ -49,7 +49,10 @@ impl<T: Send + 'static> Drainable for Task<T> {
         let mut handle = self.handle.lock().await;
         let Some(waits) = &mut *handle else { return };
         let ended = waits.await;
-        *handle = None;
+        let spent = handle.take();
+        // First: the output is foreign code.
+        drop(handle);
+        drop(spent);
         if let Err(error) = ended
             && let Ok(panic) = error.try_into_panic()
         {

@@ -6,7 +6,10 @@
 #[path = "cases/task.rs"]
 mod cases;
 
-use std::sync::LazyLock;
+use std::{
+    sync::{Arc, LazyLock, OnceLock, mpsc},
+    task::{Context, Waker},
+};
 
 use sundown::{Drainable, Gate, Runtime};
 use sundown_tokio::Tokio;
@@ -44,4 +47,22 @@ fn a_set_is_a_component_as_the_task_that_joins_it() {
     assert_eq!(task.in_flight().total(), Some(1));
     stop.close();
     SERVICE.block_on(task.drained());
+}
+
+#[test]
+fn what_a_task_returns_is_dropped_when_nobody_is_kept_waiting() {
+    /// Asks, when it is dropped, whether its task is drained.
+    struct Output(Arc<OnceLock<sundown_tokio::Task<Output>>>, mpsc::Sender<bool>);
+    impl Drop for Output {
+        fn drop(&mut self) {
+            let mut drained = self.0.get().unwrap().drained();
+            let asked = drained.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            self.1.send(asked.is_ready()).unwrap();
+        }
+    }
+    let (task, (send, drained)) = (Arc::new(OnceLock::new()), mpsc::channel());
+    let output = Output(task.clone(), send);
+    let spawned = sundown_tokio::Task::new(SERVICE.spawn(async move { output }));
+    SERVICE.block_on(task.get_or_init(|| spawned).drained());
+    assert_eq!(drained.recv(), Ok(true));
 }

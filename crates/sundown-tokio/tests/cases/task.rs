@@ -1,12 +1,12 @@
 //! What a runtime's own task does as a component: the same for every adapter, whose test says what a task is.
 
 use std::{
-    future::{Future, pending},
+    future::{Future, pending, poll_fn},
     pin::{Pin, pin},
-    sync::mpsc,
-    task::{Context, Waker},
+    sync::{Arc, Barrier, mpsc},
+    task::{Context, Poll, Wake, Waker},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sundown::{Drainable, Gate, Outcome, Report, Runtime, Shutdown};
@@ -34,6 +34,25 @@ fn drive(future: impl Future<Output = ()> + Send + 'static) {
         send.send(()).unwrap();
     });
     done.recv_timeout(BOUND).expect("it ends");
+}
+
+/// Polls a wait, for the first time, by the one that drives it: the task has not ended.
+async fn begin(drained: &mut (impl Future<Output = ()> + Unpin)) {
+    assert!(poll_fn(|cx| Poll::Ready(Pin::new(&mut *drained).poll(cx))).await.is_pending());
+}
+
+/// Polls a wait that is given up then.
+fn poll_and_give_up(task: &Task) -> Poll<()> {
+    task.drained().as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Waits until the task is in flight no longer, which nobody is woken by.
+fn ended_by_itself(task: &Task) {
+    let bound = Instant::now() + BOUND;
+    while task.in_flight().total() != Some(0) {
+        assert!(Instant::now() < bound, "it is in flight for ever");
+        thread::yield_now();
+    }
 }
 
 /// A task that never ends, and a gate that somebody is inside for as long as the task is there.
@@ -77,7 +96,7 @@ fn a_task_that_does_not_end_is_forced_and_lost() {
 #[test]
 fn a_task_that_is_forced_is_waited_for_no_longer() {
     let (task, alive) = endless();
-    let task = std::sync::Arc::new(task);
+    let task = Arc::new(task);
     let (forced, began) = (task.clone(), Gate::new());
     let begins = began.clone();
     let forcing = thread::spawn(move || {
@@ -85,7 +104,8 @@ fn a_task_that_is_forced_is_waited_for_no_longer() {
         forced.force();
     });
     drive(async move {
-        let drained = pin!(task.drained());
+        let mut drained = task.drained();
+        begin(&mut drained).await;
         began.close();
         drained.await;
     });
@@ -110,14 +130,69 @@ fn a_wait_that_is_given_up_loses_nothing() {
     let stop = Gate::new();
     let stopped = stop.clone();
     let task = spawn(async move { stopped.closed().await });
-    {
-        let mut drained = task.drained();
-        assert!(Pin::new(&mut drained).poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    }
+    assert!(poll_and_give_up(&task).is_pending());
     assert_eq!(task.in_flight().total(), Some(1));
     stop.close();
     drive(async move {
         task.drained().await;
         assert_eq!(task.in_flight().total(), Some(0));
     });
+}
+
+#[test]
+fn a_task_that_runs_is_drained_for_none_of_two_who_ask() {
+    let (task, alive) = endless();
+    let together = Barrier::new(2);
+    let asks = || {
+        together.wait();
+        (0..100_000).filter(|_| poll_and_give_up(&task).is_ready()).count()
+    };
+    let ended = thread::scope(|scope| {
+        let other = scope.spawn(asks);
+        asks() + other.join().unwrap()
+    });
+    assert_eq!(ended, 0);
+    task.force();
+    drive(async move { alive.empty().await });
+}
+
+#[test]
+fn all_who_wait_are_woken_by_the_end() {
+    /// Says whose waker it is. A wait is polled only when it was woken: that is what is tested.
+    struct Woken(usize, mpsc::Sender<usize>);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            let _ = self.1.send(self.0);
+        }
+    }
+    let (stop, (wakes, woken)) = (Gate::new(), mpsc::channel());
+    let stopped = stop.clone();
+    let task = spawn(async move { stopped.closed().await });
+    let wakers = [0, 1].map(|who| Waker::from(Arc::new(Woken(who, wakes.clone()))));
+    let mut waits = [task.drained(), task.drained()];
+    let mut poll = |who: usize| waits[who].as_mut().poll(&mut Context::from_waker(&wakers[who]));
+    assert!(poll(0).is_pending() && poll(1).is_pending());
+    // Who gives up takes nobody's place.
+    assert!(poll_and_give_up(&task).is_pending());
+    stop.close();
+    let mut ended = [false; 2];
+    while ended != [true; 2] {
+        let who = woken.recv_timeout(BOUND).expect("both are woken");
+        ended[who] = ended[who] || poll(who).is_ready();
+    }
+}
+
+#[test]
+fn a_task_that_has_ended_is_not_in_flight_though_nobody_waits_for_it() {
+    let task = spawn(async {});
+    ended_by_itself(&task);
+    assert!(end(task, false).is_clean());
+}
+
+#[test]
+fn what_a_task_has_panicked_with_is_kept_for_who_waits_for_it() {
+    let task = spawn(async { panic!("before its turn") });
+    ended_by_itself(&task);
+    let report = end(task, false);
+    assert_eq!(report.components[0].drained, Outcome::Panicked("before its turn".into()));
 }

@@ -1,12 +1,14 @@
 //! A task of tokio's as a component of a shutdown.
 
-use std::{fmt, panic::resume_unwind};
-
-use sundown::{Deadline, Drainable, InFlight};
-use tokio::{
-    sync::Mutex,
-    task::{AbortHandle, JoinHandle},
+use std::{
+    future::Future,
+    panic::resume_unwind,
+    pin::Pin,
+    task::{Context, Poll, ready},
 };
+
+use sundown::{Deadline, Drainable, InFlight, Spawned};
+use tokio::task::{JoinError, JoinHandle};
 
 /// A task of tokio's as a component: drained when it has ended, aborted when it is forced.
 ///
@@ -17,60 +19,54 @@ use tokio::{
 ///
 /// A `JoinSet` is a component as the task that joins it: `Task::new(tokio::spawn(set.join_all()))`.
 ///
-/// Dropping the future of `drained` loses nothing: it is cancel safe. This crate's front page has an example.
-pub struct Task<T> {
-    /// Held while `drained` waits, by one at a time; `None` when the task has ended.
-    handle: Mutex<Option<JoinHandle<T>>>,
-    abort: AbortHandle,
-    on_close: Box<dyn Fn() + Send + Sync>,
-}
+/// Any number may wait in `drained`, which is cancel safe. This crate's front page has an example.
+#[derive(Debug)]
+pub struct Task<T>(Spawned<Joining<T>>);
 
 impl<T> Task<T> {
     /// The component of a task that was spawned before.
     pub fn new(handle: JoinHandle<T>) -> Self {
-        Task { abort: handle.abort_handle(), handle: Mutex::new(Some(handle)), on_close: Box::new(|| {}) }
+        Task(Spawned::new(Joining(handle), |joining| joining.0.abort()))
     }
 
     /// What to do when the component's turn has come: tell the task to end. It returns at once.
     #[must_use]
-    pub fn on_close(mut self, close: impl Fn() + Send + Sync + 'static) -> Self {
-        self.on_close = Box::new(close);
-        self
+    pub fn on_close(self, close: impl Fn() + Send + Sync + 'static) -> Self {
+        Task(self.0.on_close(close))
     }
 }
 
 #[sundown::async_trait]
 impl<T: Send + 'static> Drainable for Task<T> {
-    fn close(&self, _: &Deadline) {
-        (self.on_close)();
+    fn close(&self, deadline: &Deadline) {
+        self.0.close(deadline);
     }
 
     async fn drained(&self) {
-        let mut handle = self.handle.lock().await;
-        let Some(waits) = &mut *handle else { return };
-        let ended = waits.await;
-        let spent = handle.take();
-        // First: the output is foreign code.
-        drop(handle);
-        drop(spent);
-        if let Err(error) = ended
-            && let Ok(panic) = error.try_into_panic()
-        {
-            resume_unwind(panic);
-        }
+        self.0.drained().await;
     }
 
     fn in_flight(&self) -> InFlight {
-        InFlight::counted(usize::from(!self.abort.is_finished()))
+        self.0.in_flight()
     }
 
     fn force(&self) {
-        self.abort.abort();
+        self.0.force();
     }
 }
 
-impl<T> fmt::Debug for Task<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Task").field("ended", &self.abort.is_finished()).finish_non_exhaustive()
+/// Passes the task's panic on.
+#[derive(Debug)]
+struct Joining<T>(JoinHandle<T>);
+
+impl<T> Future for Joining<T> {
+    type Output = Option<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        match ready!(Pin::new(&mut self.0).poll(cx)).map_err(JoinError::try_into_panic) {
+            Ok(value) => Poll::Ready(Some(value)),
+            Err(Ok(panic)) => resume_unwind(panic),
+            Err(Err(_cancelled)) => Poll::Ready(None),
+        }
     }
 }

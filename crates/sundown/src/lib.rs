@@ -68,6 +68,7 @@ mod readiness;
 mod reason;
 mod report;
 mod runtime;
+mod spawned;
 mod watch;
 
 #[doc(hidden)]
@@ -101,5 +102,6 @@ pub use self::{
     report::{CallReport, ComponentReport, NotifierReport, Outcome, Report, StepReport},
     runtime::{AbortHandle, Accept, BoxFuture, Drive, Runtime, Transport},
     shutdown::{AddComponentError, Builder, Handle, Shutdown, StartError},
+    spawned::Spawned,
     watch::Watch,
 };

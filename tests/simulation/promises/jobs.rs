@@ -102,7 +102,11 @@ impl Checks<'_> {
         }
         let hung =
             |told: &sundown::NotifierReport| told.name == "take-over" && told.incomplete == Outcome::Late;
-        let late = |line: &sundown::JobLine| self.scenario.is_reserved(line.id.as_str());
+        // Who came when the hand-over had begun was offered to nobody.
+        let late = |line: &sundown::JobLine| {
+            let own = report.components.iter().find(|part| part.name == line.component);
+            self.scenario.is_reserved(line.id.as_str()) || !own.is_some_and(claimed)
+        };
         let known = report.jobs.unacknowledged.iter().all(late);
         let hung = report.notifiers.iter().any(hung);
         assert!(!hung || known, "promise 3: who takes over hung, and nobody can know: {self}");

@@ -396,6 +396,9 @@ fn who_asks_while_draining_is_served_and_told_that_it_was_the_last() {
     let mut fresh = fresh;
     service.terminate();
     monitor.wait_for_draining();
+    // The announcement is not the server's turn yet: that has come when somebody is told so.
+    let told = || Client::asking(service.address, "/fast", "probe").only_reply("GET");
+    while told().field("connection") != Some("close") {}
     for client in [&mut fresh, &mut kept] {
         client.get("/fast", "late");
     }

@@ -1,10 +1,10 @@
 //! Wrong clocks and timers.
 
 use std::{
-    future::{Future, pending},
+    future::{Future, pending, poll_fn},
     pin::Pin,
     sync::atomic::{AtomicU32, Ordering},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -96,6 +96,19 @@ impl Future for Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         assert!(!self.under_way, "a timer was dropped, on purpose");
+    }
+}
+
+/// Its timers wake whoever polled them first.
+pub(crate) struct FirstWaker;
+
+impl Fault for FirstWaker {
+    fn sleep_until(&self, right: &Tokio, at: Instant) -> Timer {
+        let (mut timer, mut first) = (right.sleep_until(at), None::<Waker>);
+        Box::pin(poll_fn(move |cx| {
+            let waker = first.get_or_insert_with(|| cx.waker().clone());
+            timer.as_mut().poll(&mut Context::from_waker(waker))
+        }))
     }
 }
 

@@ -26,6 +26,7 @@ mutants! { with(|| fault::None);
     a_timer_that_is_early: with(|| clock::Early) => a_timer_does_not_resolve_before_its_time;
     a_timer_that_never_comes: with(|| clock::Never) => a_timer_resolves_when_its_time_has_come, also [
         a_timer_does_not_resolve_before_its_time,
+        a_timer_taken_up_by_another_task_wakes_that_one,
         a_timer_of_a_year_stays_pending,
         a_timer_polled_in_a_place_runs_while_the_runtime_is_blocked,
     ];
@@ -35,6 +36,8 @@ mutants! { with(|| fault::None);
         a_timer_of_a_year_stays_pending,
         a_place_can_be_used_again,
     ];
+    a_timer_that_keeps_its_first_waker: with(|| clock::FirstWaker)
+        => a_timer_taken_up_by_another_task_wakes_that_one;
     a_timer_of_the_services_reactor: with(|| clock::OnTheService)
         => a_timer_polled_in_a_place_runs_while_the_runtime_is_blocked, also [
         a_place_works_after_the_runtime_is_gone,

@@ -147,6 +147,14 @@ async fn polled_once(mut timer: Timer) -> Timer {
     timer
 }
 
+pub(super) fn a_timer_taken_up_by_another_task_wakes_that_one(trial: &Trial<Start>) -> Checked {
+    let stage = trial.stage();
+    // Long enough for the first task to find it pending.
+    let timer = stage.runtime().sleep_until(Instant::now() + SHORT * 10);
+    let polled = stage.run("a task that polls a timer and ends", polled_once(timer))?;
+    stage.run("the task that polled a timer last to be woken by it", polled)
+}
+
 pub(super) fn a_timer_polled_in_a_place_runs_while_the_runtime_is_blocked(trial: &Trial<Start>) -> Checked {
     let stage = trial.stage();
     let runtime = stage.runtime();

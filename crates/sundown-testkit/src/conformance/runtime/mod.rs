@@ -121,6 +121,8 @@ rules! { $,
     clock::a_timer_of_a_year_stays_pending,
     /// A timer is a future: it may be dropped unfinished, wherever it was polled.
     clock::a_timer_can_be_dropped_unfinished,
+    /// Whoever polled last is woken: a timer may move to another task.
+    clock::a_timer_taken_up_by_another_task_wakes_that_one,
     /// A timer belongs to the reactor that polls it first, so that one made in a private place runs there.
     clock::a_timer_polled_in_a_place_runs_while_the_runtime_is_blocked,
 

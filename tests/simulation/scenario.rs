@@ -257,7 +257,8 @@ impl Dice {
             return Vec::new();
         }
         let reserve = self.one_of(&[Reserve::HandOver, Reserve::Answer, Reserve::Release, Reserve::Margin]);
-        vec![(reserve, ms(self.0.u64(0..grace)))]
+        // Without a margin the platform may kill in the very moment of the end.
+        vec![(reserve, ms(self.0.u64(1..grace)))]
     }
 
     fn work(&mut self, parts: &[Part], grace: u64) -> Vec<Work> {

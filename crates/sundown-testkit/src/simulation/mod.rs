@@ -34,9 +34,10 @@ use std::{
     time::Duration,
 };
 
+use sundown::Signal;
+
 use self::machine::{Fate, Machine, Over};
 pub use self::{runtime::Virtual, world::World};
-use sundown::Signal;
 
 /// The variable that has a [sweep](Simulation::sweep) run this seed alone, and trace it.
 pub const SEED_VARIABLE: &str = "SUNDOWN_SEED";

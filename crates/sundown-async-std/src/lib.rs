@@ -13,7 +13,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use sundown::{AbortHandle, Accept, BoxFuture, Drainable, Drive, Runtime};
+use sundown::{AbortHandle, Accept, BoxFuture, Drainable, Drive, Runtime, panic_message};
 
 pub use self::task::Task;
 
@@ -57,9 +57,7 @@ struct Private;
 fn start_threads(first_use: impl FnOnce()) -> io::Result<()> {
     // It panics over what it cannot have.
     catch_unwind(AssertUnwindSafe(first_use)).map_err(|panic| {
-        let text = panic.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        io::Error::other(format!("async-std could not be started: {}", text.unwrap_or("no message")))
+        io::Error::other(format!("async-std could not be started: {}", panic_message(&*panic)))
     })
 }
 

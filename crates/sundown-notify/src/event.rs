@@ -4,13 +4,12 @@
 //! [`incomplete`] always makes an event.
 
 use std::{
-    any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     time::SystemTime,
 };
 
 use serde::Serialize;
-use sundown::{HandOver, IncompleteJob, JobId, Key, Notice, Reason, Report, Uuid};
+use sundown::{HandOver, IncompleteJob, JobId, Key, Notice, Reason, Report, Uuid, panic_message};
 
 /// The media type of a batch: an array of events.
 pub(crate) const BATCH: &str = "application/cloudevents-batch+json";
@@ -106,15 +105,10 @@ fn encode<D: Serialize>(
     match catch_unwind(AssertUnwindSafe(|| serde_json::to_vec(&event))) {
         Ok(encoded) => encoded.map_err(|error| error.to_string()),
         Err(panic) => {
-            let message = format!("it panicked: {}", message_of(&*panic));
+            let message = format!("it panicked: {}", panic_message(&*panic));
             // What was thrown may throw again when it is dropped.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
             Err(message)
         }
     }
-}
-
-fn message_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

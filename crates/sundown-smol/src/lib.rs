@@ -14,7 +14,7 @@ use std::{
 };
 
 use smol::Executor;
-use sundown::{AbortHandle, Accept, BoxFuture, Drainable, Drive, Runtime};
+use sundown::{AbortHandle, Accept, BoxFuture, Drainable, Drive, Runtime, panic_message};
 
 pub use self::task::Task;
 
@@ -79,11 +79,8 @@ struct Private;
 /// Does what starts a thread the first time: later there may be no thread or descriptor left for it.
 fn start_threads(first_use: impl FnOnce()) -> io::Result<()> {
     // It panics over what it cannot have.
-    catch_unwind(AssertUnwindSafe(first_use)).map_err(|panic| {
-        let text = panic.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        io::Error::other(format!("smol could not be started: {}", text.unwrap_or("no message")))
-    })
+    catch_unwind(AssertUnwindSafe(first_use))
+        .map_err(|panic| io::Error::other(format!("smol could not be started: {}", panic_message(&*panic))))
 }
 
 impl Drive for Private {

@@ -118,16 +118,24 @@ pub(crate) fn observe<R>(host: &dyn Host, work: impl FnOnce() -> R) -> (Outcome,
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(value) => (Outcome::Done(host.now().saturating_duration_since(began)), Some(value)),
         Err(panic) => {
-            let message = message_of(&*panic);
+            let message = panic_message(&*panic).to_owned();
             swallow(|| drop(panic));
             (Outcome::Panicked(message), None)
         }
     }
 }
 
-fn message_of(panic: &(dyn Any + Send)) -> String {
+/// The message of a panic, as `catch_unwind` gives it.
+///
+/// # Examples
+///
+/// ```
+/// let panic = std::panic::catch_unwind(|| panic!("no such table")).unwrap_err();
+/// assert_eq!(sundown::panic_message(&*panic), "no such table");
+/// ```
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 /// A future as an errand: what it could not do is text.

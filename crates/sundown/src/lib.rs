@@ -88,6 +88,7 @@ pub use uuid::Uuid;
 pub use self::{
     component::{Drainable, InFlight, Unit},
     deadline::Deadline,
+    errand::panic_message,
     gate::{Draining, Gate, Guard},
     grace::{Environment, GRACE_VARIABLE, Grace, GraceError, Provenance},
     jobs::{

@@ -1,13 +1,14 @@
 //! A suite of rules tried on one implementation, and the verdict.
 
 use std::{
-    any::Any,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
+
+use sundown::panic_message;
 
 use super::{
     rules::Rule,
@@ -138,7 +139,7 @@ impl Suite {
         let bound = patience * WAITS;
         match ended.recv_timeout(bound) {
             Ok(Ok(checked)) => checked,
-            Ok(Err(panic)) => Err(Unmet::broken(format!("it panicked: {}", message_of(&*panic)))),
+            Ok(Err(panic)) => Err(Unmet::broken(format!("it panicked: {}", panic_message(&*panic)))),
             Err(_) => Err(Unmet::broken(format!("it did not end within {bound:?}"))),
         }
     }
@@ -148,11 +149,6 @@ impl fmt::Debug for Suite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Suite").field("contract", &self.contract).field("rules", &self.rules()).finish()
     }
-}
-
-pub(crate) fn message_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 /// Which rules an implementation keeps, and which it breaks. `Display` tells of each that it does not keep.

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::suite::message_of;
+use sundown::panic_message;
 
 /// How a rule ended.
 pub(crate) type Checked<T = ()> = Result<T, Unmet>;
@@ -107,7 +107,7 @@ fn bounded<T: Send + 'static>(
     thread::Builder::new().spawn(run).or_broken("a thread")?;
     match ended.recv_timeout(bound) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(panic)) => Err(Unmet::Broken(format!("{what} panicked: {}", message_of(&*panic)))),
+        Ok(Err(panic)) => Err(Unmet::Broken(format!("{what} panicked: {}", panic_message(&*panic)))),
         Err(_) => Err(Unmet::Broken(format!("{what} did not return within {bound:?}"))),
     }
 }

@@ -7,13 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sundown::{Claims, Drainable};
+use sundown::{Claims, Drainable, panic_message};
 
 use super::stage::{Fresh, Staged, claimed, ids};
-use crate::conformance::{
-    suite::message_of,
-    trial::{AT_ONCE, Checked, OrBroken, Trial, require},
-};
+use crate::conformance::trial::{AT_ONCE, Checked, OrBroken, Trial, require};
 
 pub(super) fn no_work_begins_after_the_claim(trial: &Trial<Fresh>) -> Checked {
     let subject = trial.fresh_store()?;
@@ -119,6 +116,6 @@ pub(super) fn a_claim_returns_at_once(trial: &Trial<Fresh>) -> Checked {
 fn claim_timed(component: &dyn Drainable, claims: &Claims, tell: &Sender<Result<Duration, String>>) {
     let began = Instant::now();
     let ended = catch_unwind(AssertUnwindSafe(|| component.claim(claims)));
-    let panicked = |panic: Box<dyn Any + Send>| format!("it panicked: {}", message_of(&*panic));
+    let panicked = |panic: Box<dyn Any + Send>| format!("it panicked: {}", panic_message(&*panic));
     let _ = tell.send(ended.map(|()| began.elapsed()).map_err(panicked));
 }

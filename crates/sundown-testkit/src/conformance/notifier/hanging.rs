@@ -9,7 +9,7 @@ use std::{
     task::{Context, Waker},
 };
 
-use sundown::{HandOver, Notifier, NotifyError, Outcome};
+use sundown::{HandOver, Notifier, NotifyError, Outcome, panic_message};
 
 use super::{
     Outside,
@@ -17,10 +17,7 @@ use super::{
     notifying::Fresh,
     stage::{SHORT, jobs},
 };
-use crate::conformance::{
-    suite::message_of,
-    trial::{Checked, OrBroken, Trial, require},
-};
+use crate::conformance::trial::{Checked, OrBroken, Trial, require};
 
 pub(super) fn a_hanging_outside_does_not_hold_the_call_past_its_deadline(trial: &Trial<Fresh>) -> Checked {
     let notifying = trial.fresh(Outside::Hangs)?;
@@ -74,7 +71,7 @@ impl Notifier for Dropping {
             let mut call = self.0.incomplete(hand_over);
             let _ = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         }));
-        let _ = self.1.send(dropped.map_err(|panic| format!("it panicked: {}", message_of(&*panic))));
+        let _ = self.1.send(dropped.map_err(|panic| format!("it panicked: {}", panic_message(&*panic))));
         Ok(())
     }
 }

@@ -2,13 +2,13 @@
 
 use std::{
     fmt,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use sundown::{
     Runtime,
-    host::{Awaited, Host},
+    host::{Host, Latch},
 };
 
 /// Records what happens, in the order in which it does.
@@ -107,7 +107,7 @@ impl Recorder {
             held
         };
         if let Some(point) = held {
-            point.reached.raise();
+            point.reached.set();
             self.shared.host.wait(&mut &point.released, None);
         }
     }
@@ -115,7 +115,7 @@ impl Recorder {
     /// The next event of this name is held when it comes.
     pub fn hold(&self, what: &str) -> Hold {
         let point =
-            Arc::new(Point { what: what.to_owned(), reached: Flag::default(), released: Flag::default() });
+            Arc::new(Point { what: what.to_owned(), reached: Latch::default(), released: Latch::default() });
         self.inside().holds.push(point.clone());
         Hold { recorder: self.clone(), point }
     }
@@ -171,8 +171,8 @@ pub struct Hold {
 
 struct Point {
     what: String,
-    reached: Flag,
-    released: Flag,
+    reached: Latch,
+    released: Latch,
 }
 
 impl Hold {
@@ -189,47 +189,12 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         self.recorder.inside().holds.retain(|point| !Arc::ptr_eq(point, &self.point));
-        self.point.released.raise();
+        self.point.released.set();
     }
 }
 
 impl fmt::Debug for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hold").field("what", &self.point.what).finish_non_exhaustive()
-    }
-}
-
-/// Raised once; threads wait for it.
-#[derive(Default)]
-struct Flag {
-    raised: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Flag {
-    fn raise(&self) {
-        *self.raised.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_all();
-    }
-}
-
-impl Awaited for &Flag {
-    fn is_ready(&mut self) -> bool {
-        *self.raised.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn block(&mut self, until: Option<Instant>) -> bool {
-        let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*raised {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            raised = match left {
-                Some(left) if left.is_zero() => break,
-                Some(left) => {
-                    self.changed.wait_timeout(raised, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.changed.wait(raised).unwrap_or_else(PoisonError::into_inner),
-            };
-        }
-        *raised
     }
 }

@@ -18,6 +18,7 @@ use std::{
 
 use uuid::Uuid;
 
+pub use crate::latch::{Latch, swallow};
 use crate::{Environment, Signal, conductor::Event, signals};
 
 /// What a shutdown stands on.

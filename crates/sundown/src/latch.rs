@@ -30,7 +30,7 @@ use crate::host::Awaited;
 
 /// A one-shot flag with waiters, tasks and threads alike.
 #[derive(Debug, Default)]
-pub(crate) struct Latch {
+pub struct Latch {
     set: AtomicBool,
     /// The wakers of the tasks that wait. Emptied for good once the flag is set.
     waiting: Mutex<Slab<Waker>>,
@@ -38,13 +38,14 @@ pub(crate) struct Latch {
 }
 
 impl Latch {
-    pub(crate) fn is_set(&self) -> bool {
+    /// Whether it is set.
+    pub fn is_set(&self) -> bool {
         // Acquire: who sees the flag also sees what was written before it was set (the deadline, the report).
         self.set.load(Ordering::Acquire)
     }
 
     /// Sets the flag and wakes nobody but blocked threads, which run no foreign code.
-    pub(crate) fn set(&self) {
+    pub fn set(&self) {
         // Release: pairs with the load in `is_set`.
         self.set.store(true, Ordering::Release);
         // A thread that has seen the flag unset holds the lock until it sleeps; taking it here lets the notification
@@ -107,7 +108,7 @@ impl Latch {
 }
 
 /// Runs foreign code whose panic concerns nobody else. What it throws may throw again when it is dropped.
-pub(crate) fn swallow(foreign: impl FnOnce()) {
+pub fn swallow(foreign: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(foreign))
         && let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic)))
     {

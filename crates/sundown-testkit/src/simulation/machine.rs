@@ -15,10 +15,10 @@ use std::{
 
 use sundown::{
     Environment, Signal, Uuid,
-    host::{Awaited, Host, Signals},
+    host::{Awaited, Host, Signals, swallow},
 };
 
-use super::scheduler::{self, Pause, contain};
+use super::scheduler::{self, Pause};
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -58,15 +58,12 @@ impl Panics {
             return;
         }
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let later = match &*kept {
-            Some(_) => Some(panic),
-            None => {
-                *kept = Some(panic);
-                None
-            }
-        };
+        if kept.is_none() {
+            *kept = Some(panic);
+            return;
+        }
         drop(kept);
-        contain(|| drop(later));
+        swallow(|| drop(panic));
     }
 
     pub(super) fn first(&self) -> Option<Box<dyn Any + Send>> {
@@ -183,7 +180,7 @@ impl Machine {
         let later = state.timers.split_off(&(now, u64::MAX));
         let due = std::mem::replace(&mut state.timers, later);
         drop(state);
-        due.into_values().for_each(|waker| contain(|| waker.wake()));
+        due.into_values().for_each(|waker| swallow(|| waker.wake()));
         true
     }
 
@@ -366,7 +363,7 @@ impl Host for Machine {
 
     fn wait(&self, event: &mut dyn Awaited, until: Option<Instant>) -> bool {
         loop {
-            // Somebody who unwinds does not wait: see the invariants of the crew.
+            // Somebody who unwinds does not wait: see the invariants of the scheduler.
             let ready = event.is_ready();
             if ready || thread::panicking() || until.is_some_and(|until| until <= self.now()) {
                 self.advance_epoch();

@@ -19,7 +19,7 @@ use std::{
 };
 
 use generator::{Generator, Gn};
-use sundown::host::Host;
+use sundown::host::{Host, swallow};
 
 use super::machine::{Machine, Over, Spawned};
 
@@ -125,12 +125,12 @@ pub(super) fn pause(machine: &Machine, pause: Pause) {
 
 /// Resumes every thread that has begun until it has ended: the machine is over, so that each unwinds.
 fn unwind_all(machine: &Machine) -> Result<(), String> {
-    contain(|| drop(machine.take_spawned()));
+    swallow(|| drop(machine.take_spawned()));
     let mut scheduler = SCHEDULER.take();
     let mut stuck = Ok(());
     while let Some(Thread { name, body, .. }) = scheduler.threads.pop() {
         match body {
-            Body::Fresh(body) => contain(|| drop(body)),
+            Body::Fresh(body) => swallow(|| drop(body)),
             Body::Begun(mut stack) => {
                 let ended =
                     (0..MOST_ENDINGS).any(|_| matches!(resume(&mut stack), Ok(Pause::Ends) | Err(())));
@@ -148,15 +148,6 @@ fn unwind_all(machine: &Machine) -> Result<(), String> {
 /// `Err`: its stack has overflowed.
 fn resume(stack: &mut Generator<'static, (), Pause>) -> Result<Pause, ()> {
     catch_unwind(AssertUnwindSafe(|| stack.resume())).map(|pause| pause.unwrap_or(Pause::Ends)).map_err(drop)
-}
-
-/// Runs foreign code whose panic concerns nobody. What it throws may throw again when it is dropped.
-pub(super) fn contain(body: impl FnOnce()) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(body))
-        && let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic)))
-    {
-        std::mem::forget(again);
-    }
 }
 
 enum Choice {

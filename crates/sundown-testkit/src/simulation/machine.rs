@@ -98,6 +98,24 @@ struct Trace {
     lines: Option<Vec<String>>,
 }
 
+impl State {
+    fn is_over(&self) -> bool {
+        self.over || self.fate.is_some()
+    }
+
+    /// The first end stands; when `main` has returned, nothing else ends the process.
+    fn end_with(&mut self, fate: Fate) {
+        if !self.over {
+            self.fate.get_or_insert(fate);
+        }
+    }
+
+    fn admit(&mut self, name: String, body: Box<dyn FnOnce() + Send>, late: Duration) {
+        self.epoch += 1;
+        self.spawned.push(Spawned { name, body, not_before: self.now + late });
+    }
+}
+
 impl Machine {
     pub(super) fn new(seed: u64, traced: bool) -> Arc<Self> {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
@@ -149,8 +167,7 @@ impl Machine {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        let state = self.state();
-        state.over || state.fate.is_some()
+        self.state().is_over()
     }
 
     pub(super) fn end(&self) {
@@ -173,7 +190,7 @@ impl Machine {
         let Some(next) = timer.into_iter().chain(waited_for).chain(state.kill_at).min() else { return false };
         state.now = state.now.max(next);
         if state.kill_at.is_some_and(|at| at <= state.now) {
-            state.fate.get_or_insert(Fate::Killed);
+            state.end_with(Fate::Killed);
         }
         state.epoch += 1;
         let now = state.now;
@@ -235,7 +252,7 @@ impl Machine {
         self.advance_epoch();
     }
 
-    /// The next moment that anybody waits for with a timer.
+    /// Wakes at this moment; the number is for taking that back.
     pub(super) fn set_timer(&self, at: Instant, waker: Waker) -> u64 {
         let mut state = self.state();
         state.next_timer += 1;
@@ -251,29 +268,21 @@ impl Machine {
 
     /// Starts a thread, so late.
     fn start(&self, name: String, body: Box<dyn FnOnce() + Send>, late: Duration) -> io::Result<()> {
-        {
-            let mut state = self.state();
-            if state.over || state.threads_left == 0 {
-                return Err(io::Error::from(io::ErrorKind::WouldBlock));
-            }
-            state.threads_left -= 1;
+        let mut state = self.state();
+        if state.over || state.threads_left == 0 {
+            return Err(io::Error::from(io::ErrorKind::WouldBlock));
         }
-        self.admit(name, body, late);
+        state.threads_left -= 1;
+        state.admit(name, body, late);
         Ok(())
     }
 
     /// Starts the thread of a task, of which a runtime has as many as it likes.
     pub(super) fn start_task(&self, body: Box<dyn FnOnce() + Send>) {
-        if !self.is_over() {
-            self.admit("task".into(), body, Duration::ZERO);
-        }
-    }
-
-    fn admit(&self, name: String, body: Box<dyn FnOnce() + Send>, late: Duration) {
         let mut state = self.state();
-        state.epoch += 1;
-        let not_before = state.now + late;
-        state.spawned.push(Spawned { name, body, not_before });
+        if !state.is_over() {
+            state.admit("task".into(), body, Duration::ZERO);
+        }
     }
 
     /// Starts a thread of the test's own.
@@ -306,7 +315,7 @@ impl Machine {
         state.epoch += 1;
         match &state.signals {
             Some(signals) => drop(signals.deliver(now, signal)),
-            None => drop(state.fate.get_or_insert(Fate::Signalled(signal))),
+            None => state.end_with(Fate::Signalled(signal)),
         }
     }
 
@@ -314,14 +323,6 @@ impl Machine {
     pub(super) fn kill_at(&self, at: Instant) {
         let mut state = self.state();
         state.kill_at = state.kill_at.into_iter().chain([at]).min();
-    }
-
-    /// The first end stands; when `main` has returned, nothing else ends the process.
-    fn end_with(&self, fate: Fate) {
-        let mut state = self.state();
-        if !state.over {
-            state.fate.get_or_insert(fate);
-        }
     }
 }
 
@@ -387,6 +388,6 @@ impl Host for Machine {
     }
 
     fn exit(&self, status: i32) {
-        self.end_with(Fate::Exited(status));
+        self.state().end_with(Fate::Exited(status));
     }
 }

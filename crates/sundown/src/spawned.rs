@@ -105,11 +105,11 @@ impl<H: Future + Unpin> Spawned<H> {
         let wakes = mem::take(&mut held.refused) || ended;
         let spent = if ended { Some(handle) } else { held.handle.replace(handle) };
         drop(held);
-        spent.into_iter().for_each(self.cancel);
         if wakes {
             waker.wake();
         }
-        // Last: nobody is kept waiting by what the task has returned.
+        // Last: nobody is kept waiting by what is foreign, and may hang or panic.
+        spent.into_iter().for_each(self.cancel);
         drop(output);
         (!ended).then_some(turn)
     }
@@ -140,8 +140,9 @@ impl<H: Future + Unpin + Send + 'static> Drainable for Spawned<H> {
         held.forced = true;
         let handle = held.handle.take();
         drop(held);
-        handle.into_iter().for_each(self.cancel);
+        // Before what is foreign, and may hang or panic.
         self.turns.clone().wake();
+        handle.into_iter().for_each(self.cancel);
     }
 }
 
@@ -160,4 +161,62 @@ impl<H> fmt::Debug for Spawned<H> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{OnceLock, mpsc};
+
+    use super::*;
+
+    type Asked = mpsc::Sender<Option<Poll<()>>>;
+
+    /// A task that never ends; while it is polled first, somebody else asks whether it has.
+    struct Interrupted(Arc<OnceLock<Spawned<Interrupted>>>, Option<Asked>);
+
+    impl Future for Interrupted {
+        type Output = ();
+
+        fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            let asked = self.1.take();
+            if let (Some(task), Some(asked)) = (self.0.get(), asked) {
+                let waker = Waker::from(Arc::new(Asker(asked.clone())));
+                let mut drained = task.drained();
+                let _ = asked.send(Some(drained.as_mut().poll(&mut Context::from_waker(&waker))));
+                // It waits until the test is over.
+                std::mem::forget(drained);
+            }
+            Poll::Pending
+        }
+    }
+
+    struct Asker(Asked);
+
+    impl Wake for Asker {
+        fn wake(self: Arc<Self>) {
+            let _ = self.0.send(None);
+        }
+    }
+
+    #[test]
+    fn who_asks_while_the_task_is_polled_is_told_to_ask_again() {
+        let (task, (send, said)) = (Arc::new(OnceLock::new()), mpsc::channel());
+        let spawned = Spawned::new(Interrupted(task.clone(), Some(send)), drop);
+        let task = task.get_or_init(|| spawned);
+        assert!(task.drained().as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(said.try_iter().collect::<Vec<_>>(), [Some(Poll::Pending), None]);
+        task.force();
+    }
+
+    #[test]
+    fn a_cancel_that_panics_leaves_nobody_waiting() {
+        let task = Spawned::new(std::future::pending::<()>(), |_| panic!("on purpose"));
+        let (send, said) = mpsc::channel();
+        let waker = Waker::from(Arc::new(Asker(send)));
+        let mut drained = task.drained();
+        assert!(drained.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(catch_unwind(AssertUnwindSafe(|| task.force())).is_err());
+        assert_eq!(said.try_iter().collect::<Vec<_>>(), [None]);
+        assert!(drained.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+    }
 }

@@ -10,7 +10,7 @@ mod unruly;
 
 use std::{env, io::Write, process::ExitCode};
 
-pub use self::{begin_again::begin_again_with, stage::Stage, starve::LARGE_STACKS};
+pub use self::{begin_again::begin_again_with, second_try::Unprepared, stage::Stage, starve::LARGE_STACKS};
 
 /// Plays the fixture that the first argument names.
 pub fn play<S: Stage>() -> ExitCode {

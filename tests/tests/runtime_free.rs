@@ -1,61 +1,21 @@
-//! What needs no runtime at all: what cannot work is refused when the shutdown is started, in one line with the name
+//! What needs no runtime but a simulated one: what cannot work is refused when the shutdown is started, in one line with the name
 //! and the number; and no crate brings a runtime along that is not its own.
 
 #![forbid(unsafe_code)]
 
-use std::{
-    env,
-    future::Future,
-    io,
-    net::TcpListener,
-    pin::Pin,
-    process::Command,
-    task::{Context, Poll, Waker},
-    time::{Duration, Instant},
-};
+use std::{env, process::Command, time::Duration};
 
-use sundown::{
-    AbortHandle, Accept, BoxFuture, Builder, Drive, Gate, Grace, HandOver, Notifier, NotifyError, Reserve,
-    Runtime, Shutdown,
-};
-
-/// Enough of a runtime for a shutdown that is not started: it polls what is ready.
-struct NoRuntime;
-
-impl Runtime for NoRuntime {
-    fn now(&self) -> Instant {
-        Instant::now()
-    }
-
-    fn sleep_until(&self, _: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        Box::pin(std::future::pending())
-    }
-
-    fn spawn(&self, _: BoxFuture<'static, ()>) -> AbortHandle {
-        AbortHandle::new(|| {})
-    }
-
-    fn private(&self) -> io::Result<Box<dyn Drive>> {
-        Ok(Box::new(NoRuntime))
-    }
-
-    fn adopt(&self, _: TcpListener) -> io::Result<Box<dyn Accept>> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
-impl Drive for NoRuntime {
-    fn drive(&mut self, mut future: Pin<&mut (dyn Future<Output = ()> + Send + '_)>) {
-        while future.as_mut().poll(&mut Context::from_waker(Waker::noop())) != Poll::Ready(()) {
-            std::thread::yield_now();
-        }
-    }
-}
+use sundown::{Builder, Gate, Grace, Reserve, Shutdown};
+use sundown_testkit::simulation::{Simulation, World};
+use sundown_tests::fixture::Unprepared;
 
 /// What `start` says.
 fn refusal(set_up: impl FnOnce(Builder) -> Builder) -> String {
-    let builder = Shutdown::embedded(NoRuntime).grace(Duration::from_secs(10));
-    let error = set_up(builder).start().expect_err("it cannot work").to_string();
+    let start = |world: &World| {
+        let builder = Shutdown::embedded(world.runtime()).grace(Duration::from_secs(10));
+        set_up(builder).start().expect_err("it cannot work").to_string()
+    };
+    let error = Simulation::seeded(1).run(start).returned();
     assert!(!error.contains('\n'), "one line: {error:?}");
     error
 }
@@ -109,19 +69,6 @@ fn a_grace_that_is_no_time_or_all_time_is_refused_with_where_it_came_from() {
         refusal(|builder| builder.grace(Grace::new(Duration::from_secs(u64::MAX)))),
         "the grace is 18446744073709551615 s (set by the program), at most 31536000 s make sense"
     );
-}
-
-struct Unprepared;
-
-#[sundown::async_trait]
-impl Notifier for Unprepared {
-    async fn prepare(&self) -> Result<(), NotifyError> {
-        Err(NotifyError::new("no route to monitor:443"))
-    }
-
-    async fn incomplete(&self, _: &HandOver) -> Result<(), NotifyError> {
-        Ok(())
-    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{sync::mpsc, thread, time::Duration};
 use sundown::{Gate, Jobs, Outcome, Report, Runtime, Shutdown};
 use sundown_testkit::{
     Fault, Faulty, Method, Recorder, TakesOver,
-    simulation::{Exit, Simulation, World},
+    simulation::{Simulation, World},
 };
 use sundown_tokio::Tokio;
 
@@ -50,14 +50,14 @@ fn every_method_that_hangs_blocks_or_panics_is_named_and_keeps_nobody_else() {
     for method in methods {
         for fault in [Fault::Hangs, Fault::Blocks, Fault::Panics("on purpose".into())] {
             let ending = Simulation::seeded(1).run(|world| shut_down(world, method, &fault));
-            let Exit::Returned(report) = ending.exit else { panic!("{method} {fault:?}: {}", ending.exit) };
+            let (took, report) = (ending.took, ending.returned());
             let expected = match fault {
                 Fault::Panics(_) => Outcome::Panicked("on purpose".into()),
                 _ => Outcome::Late,
             };
             assert_eq!(outcome_of(&report, method), expected, "{method} {fault:?}\n{report}");
             assert_eq!(report.jobs.handed_over.len(), usize::from(method != Method::Incomplete), "{report}");
-            assert!(ending.took < GRACE, "{method} {fault:?}: {:?}", ending.took);
+            assert!(took < GRACE, "{method} {fault:?}: {took:?}");
         }
     }
 }
@@ -67,7 +67,7 @@ fn what_is_slow_takes_its_time_and_no_more() {
     for fault in [Fault::Slow(Duration::from_millis(40)), Fault::BlocksFor(Duration::from_millis(40))] {
         for method in [Method::Force, Method::Conclude, Method::Claim, Method::Incomplete] {
             let ending = Simulation::seeded(1).run(|world| shut_down(world, method, &fault));
-            let Exit::Returned(report) = ending.exit else { panic!("{method} {fault:?}: {}", ending.exit) };
+            let report = ending.returned();
             assert_eq!(outcome_of(&report, method), Outcome::Done(Duration::from_millis(40)), "{report}");
         }
     }
@@ -77,10 +77,10 @@ fn what_is_slow_takes_its_time_and_no_more() {
 fn a_notifier_that_fails_is_an_error_and_a_component_cannot_fail() {
     let fails = Fault::Fails("no network".into());
     let ending = Simulation::seeded(1).run(|world| shut_down(world, Method::Incomplete, &fails));
-    let Exit::Returned(report) = ending.exit else { panic!("{}", ending.exit) };
+    let report = ending.returned();
     assert_eq!(outcome_of(&report, Method::Incomplete), Outcome::Failed("no network".into()));
     let ending = Simulation::seeded(1).run(|world| shut_down(world, Method::Conclude, &fails));
-    let Exit::Returned(report) = ending.exit else { panic!("{}", ending.exit) };
+    let report = ending.returned();
     assert!(matches!(outcome_of(&report, Method::Conclude), Outcome::Done(_)));
 }
 
@@ -98,7 +98,7 @@ fn who_takes_over_the_first_takes_no_more() {
         assert_eq!(taker.taken().len(), 2);
         assert!(report.notifiers[0].incomplete.is_failure(), "{report}");
     });
-    assert_eq!(ending.exit, Exit::Returned(()));
+    ending.returned();
 }
 
 /// On a real runtime, and real threads.

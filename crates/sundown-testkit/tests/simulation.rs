@@ -22,10 +22,7 @@ fn ms(n: u64) -> Duration {
 }
 
 fn simulate<T>(main: impl FnOnce(&World) -> T) -> T {
-    match Simulation::seeded(1).run(main).exit {
-        Exit::Returned(value) => value,
-        other => panic!("{other}"),
-    }
+    Simulation::seeded(1).run(main).returned()
 }
 
 /// What a panic says.

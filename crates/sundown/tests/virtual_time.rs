@@ -5,7 +5,8 @@
 use std::{sync::Arc, time::Duration};
 
 use sundown::{
-    Claims, Deadline, Drainable, Fate, Gate, IncompleteJob, Jobs, Outcome, Receipt, Report, Shutdown, Signal,
+    Builder, Claims, Deadline, Drainable, Fate, Gate, IncompleteJob, Jobs, Outcome, Receipt, Report,
+    Shutdown, Signal,
 };
 use sundown_testkit::{
     Fault, Faulty, Method, Recorder, TakesOver,
@@ -21,10 +22,7 @@ fn ms(n: u64) -> Duration {
 }
 
 fn simulate<T>(main: impl Fn(&World) -> T) -> T {
-    match Simulation::seeded(1).run(main).exit {
-        Exit::Returned(value) => value,
-        other => panic!("{other}"),
-    }
+    Simulation::seeded(1).run(main).returned()
 }
 
 /// Begins a job, and commits it this long before the claim with an effect that takes so much time.
@@ -60,24 +58,25 @@ fn a_commit_that_does_not_end_is_in_doubt_and_holds_nobody_up() {
     assert!(report.took < GRACE, "{report}");
 }
 
+/// A shutdown in a hurry, in which the turn of this component never comes: another is before it, and does not drain.
+fn hurried(world: &World, set_up: impl FnOnce(Builder) -> Builder, second: impl Drainable) -> Report {
+    let first = Gate::new();
+    let builder = Shutdown::embedded(world.runtime()).grace(GRACE).component("first", first.clone());
+    let builder = builder.component("second", second).after(["first"]);
+    let shutdown = set_up(builder).start().unwrap();
+    let _inside = first.enter().unwrap();
+    shutdown.begin("a test");
+    shutdown.hurry();
+    shutdown.finished_blocking()
+}
+
 #[test]
 fn a_component_whose_turn_never_came_and_whose_close_hangs_is_claimed_all_the_same() {
     let report = simulate(|world| {
-        let (first, jobs) = (Gate::new(), Jobs::new());
+        let jobs = Jobs::new();
         let hangs = Faulty::new(world.runtime(), jobs.clone()).before(Method::Close, Fault::Blocks);
-        let shutdown = Shutdown::embedded(world.runtime())
-            .component("first", first.clone())
-            .component("second", hangs)
-            .after(["first"])
-            .hand_over_to(TakesOver::all())
-            .grace(GRACE)
-            .start()
-            .unwrap();
-        let _inside = first.enter().unwrap();
         let _job = jobs.begin("image-17", ()).unwrap();
-        shutdown.begin("a test");
-        shutdown.hurry();
-        shutdown.finished_blocking()
+        hurried(world, |builder| builder.hand_over_to(TakesOver::all()), hangs)
     });
     assert_eq!(report.jobs.handed_over.len(), 1, "{report}");
     assert_eq!(report.components[1].drained, Outcome::Late, "the culprit is named: {report}");
@@ -86,19 +85,9 @@ fn a_component_whose_turn_never_came_and_whose_close_hangs_is_claimed_all_the_sa
 #[test]
 fn a_component_whose_turn_never_came_and_whose_close_panics_is_named() {
     let report = simulate(|world| {
-        let first = Gate::new();
         let panics = Fault::Panics("no such table".into());
-        let shutdown = Shutdown::embedded(world.runtime())
-            .component("first", first.clone())
-            .component("second", Faulty::new(world.runtime(), Gate::new()).before(Method::Close, panics))
-            .after(["first"])
-            .grace(GRACE)
-            .start()
-            .unwrap();
-        let _inside = first.enter().unwrap();
-        shutdown.begin("a test");
-        shutdown.hurry();
-        shutdown.finished_blocking()
+        let second = Faulty::new(world.runtime(), Gate::new()).before(Method::Close, panics);
+        hurried(world, |builder| builder, second)
     });
     assert_eq!(report.components[1].drained, Outcome::Panicked("no such table".into()));
 }
@@ -236,20 +225,12 @@ fn a_job_that_ends_between_the_look_and_the_claim_is_not_lost() {
 #[test]
 fn a_close_that_comes_back_when_its_step_is_over_is_late() {
     let report = simulate(|world| {
-        let first = Gate::new();
         let slow = Fault::BlocksFor(Duration::from_secs(1));
-        let shutdown = Shutdown::embedded(world.runtime())
-            .component("first", first.clone())
-            .component("second", Faulty::new(world.runtime(), Gate::new()).before(Method::Close, slow))
-            .after(["first"])
-            .at_release("slow", world.sleep(Duration::from_secs(2)))
-            .grace(Duration::from_secs(60))
-            .start()
-            .unwrap();
-        let _inside = first.enter().unwrap();
-        shutdown.begin("a test");
-        shutdown.hurry();
-        shutdown.finished_blocking()
+        let second = Faulty::new(world.runtime(), Gate::new()).before(Method::Close, slow);
+        let lasts = |builder: Builder| {
+            builder.grace(Duration::from_secs(60)).at_release("slow", world.sleep(Duration::from_secs(2)))
+        };
+        hurried(world, lasts, second)
     });
     assert_eq!(report.components[1].drained, Outcome::Late, "{report}");
 }

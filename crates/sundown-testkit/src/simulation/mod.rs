@@ -174,6 +174,21 @@ pub struct Ending<T> {
     pub fingerprint: u64,
 }
 
+impl<T> Ending<T> {
+    /// What `main` returned.
+    ///
+    /// # Panics
+    ///
+    /// When something else has ended the process.
+    #[track_caller]
+    pub fn returned(self) -> T {
+        match self.exit {
+            Exit::Returned(value) => value,
+            other => panic!("main has not returned: {other}"),
+        }
+    }
+}
+
 /// What ended a simulated process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -220,7 +220,11 @@ impl<'a> Rescue<'a> {
             return true;
         }
         let now = Instant::now();
-        now < *commit.until.get_or_insert(now + AFTER_COMMIT)
+        let may = now < *commit.until.get_or_insert(now + AFTER_COMMIT);
+        if !may {
+            self.commits.remove(&key);
+        }
+        may
     }
 
     /// How long until jobs in mid-commit are waited for no longer: three quarters in.
@@ -312,7 +316,8 @@ impl<'a> Rescue<'a> {
     /// Sleeps until something moves.
     fn wait(&self, left: Left) {
         let now = Instant::now();
-        let hopes = self.commits.values().filter_map(|commit| commit.until).filter(|until| now < *until);
+        // One that is over by now was not when we looked: then we look again at once.
+        let hopes = self.commits.values().filter_map(|commit| commit.until);
         let patience = self.clients.iter().filter_map(Client::until).chain(hopes).min();
         let mut sleep = self.time_left();
         if let Some(until) = patience {

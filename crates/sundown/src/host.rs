@@ -2,7 +2,8 @@
 //!
 //! Hidden, and for `sundown-testkit` alone: its simulation runs the same conductor and the same errands as a service
 //! does, on threads and a clock of its own. Whatever in this crate reads the time, starts a thread or blocks one, does
-//! it through a [`Host`]; there is no other way in which a shutdown touches the machine.
+//! it through a [`Host`]: a shutdown touches the machine in no other way. (A [`Jobs`](crate::Jobs) that has joined none
+//! yet reads the system's clock.)
 
 use std::{
     fmt, io,

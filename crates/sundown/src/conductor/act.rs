@@ -117,14 +117,14 @@ impl Conductor {
             }
             if self.parts[at].deadline.is_none() {
                 // Its turn never came.
-                let over = Deadline::new(&self.host, self.timeline().begun, self.host.now());
+                let over = Deadline::new(&self.host, self.timeline().begun, now);
                 self.call_close(at, over);
             }
             let looks = self.record.components[at].in_flight == Outcome::Late;
             let part = &self.parts[at];
             let name = part.component.name.clone();
-            let (component, looked) = (part.component.drainable.clone(), part.looked.clone());
-            let closed = part.closed.clone();
+            let component = part.component.drainable.clone();
+            let (closed, looked) = (part.closed.clone(), part.looked.clone());
             let claims = Claims::new(self.ledger.clone(), name.as_str().into());
             self.record.components[at].claim = Outcome::Late;
             let (tell, host) = (self.tell(Call::Claim(at)), self.host.clone());

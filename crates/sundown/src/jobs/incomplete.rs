@@ -46,9 +46,7 @@ impl<P> Entry<P> {
             payload,
         }
     }
-}
 
-impl<P> Entry<P> {
     /// Tells its worker that it was taken. Runs wakers.
     pub(super) fn tell_taken(&self) {
         // Before the latch, which publishes it.

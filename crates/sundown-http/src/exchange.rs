@@ -117,6 +117,11 @@ impl Exchange {
         self.work().tickets.iter().map(|ticket| ticket.id().clone()).collect()
     }
 
+    /// Whether a drain waits for it. One whose handler is gone may still wait for its answer.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.work().guard.is_some()
+    }
+
     /// It is over, one way or the other. What is left of its job is dropped: failed, or incomplete while draining.
     pub(crate) fn end(&self) {
         let (job, guard) = {

@@ -43,9 +43,8 @@ impl Drainable for Server {
         let busy = conns
             .iter()
             .filter(|conn| matches!(conn.word.phase(), word::Phase::Handler | word::Phase::Responding));
-        InFlight::named(
-            busy.filter_map(|conn| conn.exchange()).map(|exchange| Unit { name: exchange.name(), age: None }),
-        )
+        let exchanges = busy.filter_map(|conn| conn.exchange()).filter(|exchange| exchange.is_in_flight());
+        InFlight::named(exchanges.map(|exchange| Unit { name: exchange.name(), age: None }))
     }
 
     fn claim(&self, claims: &Claims) {

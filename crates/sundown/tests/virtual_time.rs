@@ -2,7 +2,13 @@
 
 #![allow(clippy::unwrap_used)] // nothing here but a test
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::{Future, pending},
+    pin::pin,
+    sync::Arc,
+    task::{Context, Wake, Waker},
+    time::Duration,
+};
 
 use sundown::{
     Builder, Claims, Deadline, Drainable, Fate, Gate, IncompleteJob, Jobs, Outcome, Receipt, Report,
@@ -266,4 +272,34 @@ fn however_short_the_grace_who_hangs_before_its_claim_is_claimed() {
             assert_eq!(report.jobs.handed_over.len(), 1, "{method}, {grace} ms: {report}");
         }
     }
+}
+
+/// Whoever waits for a job is foreign code.
+#[test]
+fn a_waker_that_hangs_at_the_end_of_a_commit_does_not_keep_the_answers() {
+    struct Hangs(World);
+    impl Wake for Hangs {
+        fn wake(self: Arc<Self>) {
+            self.0.block_on(pending())
+        }
+    }
+    let report = simulate(|world| {
+        let jobs = Jobs::new();
+        let builder = Shutdown::embedded(world.runtime()).component("jobs", jobs.clone());
+        let shutdown = builder.grace(GRACE).start().unwrap();
+        let job = jobs.begin("image-17", ()).unwrap();
+        let (ticket, waker) = (job.ticket(), Waker::from(Arc::new(Hangs(world.clone()))));
+        let mut decided = pin!(ticket.decided());
+        assert!(decided.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        let inner = world.clone();
+        world.spawn_task(async move {
+            inner.sleep(DRAIN - ms(20)).await;
+            let commit = job.commit().unwrap();
+            inner.sleep(ms(60)).await;
+            commit.done();
+        });
+        shutdown.begin("a test");
+        shutdown.finished_blocking()
+    });
+    assert_eq!((report.jobs.completed, report.took), (1, DRAIN + ms(40)), "{report}");
 }

@@ -211,11 +211,11 @@ impl<P: Serialize + Send + Sync + 'static> Commit<P> {
         if ended && !(fate == Fate::InDoubt && store.is_draining()) {
             store.remove(slot, fate);
         }
+        // How it ended is known; wakers and the payload's destructor, which are foreign, are not waited for.
+        drop(self.under_way.take());
         if ended {
             entry.decided.open();
         }
-        // How it ended is known; the payload's destructor is not waited for.
-        drop(self.under_way.take());
         drop(entry);
         drop(guard);
     }

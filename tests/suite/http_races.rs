@@ -91,9 +91,9 @@ fn a_handler_that_ends_around_the_answer_step_answers_or_is_answered_for() {
 
 #[test]
 fn a_blocking_handler_that_ends_around_the_rescue_answers_or_is_answered_for() {
-    /// In this time after the claim, the handlers block their threads; 250 ms later, the rescue begins.
+    /// In this time after the claim, the handlers block their threads; 100 ms later, the rescue begins.
     const DELAY: Duration = Duration::from_millis(100);
-    const RESCUE: i64 = 353_000;
+    const RESCUE: i64 = 205_000;
     // One for each handler, and some to spare.
     let threads = (CROWD + 2).to_string();
     let (mut answered, mut told) = (0, 0);

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
-use crate::{conn::Conn, exchange::Exchange, phase::Phase, server::Shared};
+use crate::{exchange::Exchange, layer::Context as Place, phase::Phase};
 
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -22,12 +22,14 @@ pin_project_lite::pin_project! {
     pub(crate) struct ResponseBody<B> {
         #[pin]
         source: Source<B>,
-        conn: Arc<Conn>,
+        place: Arc<Place>,
+        exchange: Option<Arc<Exchange>>,
     }
 
     impl<B> PinnedDrop for ResponseBody<B> {
         fn drop(this: Pin<&mut Self>) {
-            this.project().conn.word.body_done();
+            let this = this.project();
+            this.place.body_done(this.exchange.as_deref());
         }
     }
 }
@@ -35,7 +37,7 @@ pin_project_lite::pin_project! {
 pin_project_lite::pin_project! {
     #[project = SourceProjection]
     enum Source<B> {
-        Handler { #[pin] body: B, server: Arc<Shared>, exchange: Arc<Exchange>, ending: Ending },
+        Handler { #[pin] body: B, ending: Ending },
         Ours { #[pin] body: Full<Bytes> },
     }
 }
@@ -71,18 +73,12 @@ impl Ending {
 
 impl<B> ResponseBody<B> {
     /// The handler's.
-    pub(crate) fn handler(
-        body: B,
-        conn: Arc<Conn>,
-        server: Arc<Shared>,
-        exchange: Arc<Exchange>,
-        ending: Ending,
-    ) -> Self {
-        ResponseBody { source: Source::Handler { body, server, exchange, ending }, conn }
+    pub(crate) fn handler(body: B, place: Arc<Place>, exchange: Arc<Exchange>, ending: Ending) -> Self {
+        ResponseBody { source: Source::Handler { body, ending }, place, exchange: Some(exchange) }
     }
 
-    pub(crate) fn ours(body: Bytes, conn: Arc<Conn>) -> Self {
-        ResponseBody { source: Source::Ours { body: Full::new(body) }, conn }
+    pub(crate) fn ours(body: Bytes, place: Arc<Place>, exchange: Option<Arc<Exchange>>) -> Self {
+        ResponseBody { source: Source::Ours { body: Full::new(body) }, place, exchange }
     }
 }
 
@@ -111,37 +107,40 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
+        let (place, exchange) = (&**this.place, this.exchange.as_deref());
+        let (body, ending) = match this.source.project() {
+            SourceProjection::Ours { body } => return body.poll_frame(cx).map_err(|never| match never {}),
+            SourceProjection::Handler { body, ending } => (body, ending),
+        };
         let cut = || {
-            this.conn.prepare_cut();
+            place.server.count_cut();
+            place.prepare_cut();
             Poll::Ready(Some(Err(Cut.into())))
         };
-        match this.source.project() {
-            SourceProjection::Ours { body } => body.poll_frame(cx).map_err(|never| match never {}),
-            SourceProjection::Handler { body, server, exchange, ending } => {
-                let phase = server.phase();
-                if phase >= Phase::Forced || (phase >= Phase::Answering && exchange.was_taken()) {
-                    server.count_cut();
-                    return cut();
-                }
-                let frame = match ready!(body.poll_frame(cx)) {
-                    Some(Ok(frame)) => Some(frame),
-                    Some(Err(error)) => {
-                        this.conn.prepare_cut();
-                        return Poll::Ready(Some(Err(error.into())));
-                    }
-                    None => None,
-                };
-                // The job completes before the last of the body is let out, or that is not let out.
-                if ending.comes_with(frame.as_ref()) {
-                    *ending = Ending::Settled;
-                    if exchange.complete().is_err() {
-                        server.count_cut();
-                        return cut();
-                    }
-                }
-                Poll::Ready(frame.map(Ok))
+        if let Some(exchange) = exchange {
+            place.register(exchange, cx);
+        }
+        let was_taken = || exchange.is_some_and(Exchange::was_taken);
+        let phase = place.server.phase();
+        if phase >= Phase::Forced || (phase >= Phase::Answering && was_taken()) {
+            return cut();
+        }
+        let frame = match ready!(body.poll_frame(cx)) {
+            Some(Ok(frame)) => Some(frame),
+            Some(Err(error)) => {
+                place.prepare_cut();
+                return Poll::Ready(Some(Err(error.into())));
+            }
+            None => None,
+        };
+        // The job completes before the last of the body is let out, or that is not let out.
+        if ending.comes_with(frame.as_ref()) {
+            *ending = Ending::Settled;
+            if exchange.is_some_and(|exchange| exchange.complete().is_err()) {
+                return cut();
             }
         }
+        Poll::Ready(frame.map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -16,6 +16,7 @@ use sundown::Transport;
 
 use crate::{
     exchange::Exchange,
+    streams::Streams,
     word::{Phase, Word},
 };
 
@@ -37,6 +38,8 @@ pub(crate) struct Conn {
     /// Its place in the server's registry.
     slot: OnceLock<usize>,
     exchange: Mutex<Option<Arc<Exchange>>>,
+    /// Those of HTTP/2, if it speaks that.
+    streams: OnceLock<Arc<Streams>>,
 }
 
 const NOT_EXPECTED: usize = usize::MAX;
@@ -54,6 +57,7 @@ impl Conn {
             newcomer: OnceLock::new(),
             slot: OnceLock::new(),
             exchange: Mutex::default(),
+            streams: OnceLock::new(),
         }
     }
 
@@ -69,6 +73,20 @@ impl Conn {
         if let Some(before) = before {
             before.end();
         }
+    }
+
+    /// It speaks HTTP/2.
+    pub(crate) fn open_streams(&self) -> Arc<Streams> {
+        self.streams.get_or_init(Arc::default).clone()
+    }
+
+    pub(crate) fn streams(&self) -> Option<&Arc<Streams>> {
+        self.streams.get()
+    }
+
+    /// Every exchange on it now.
+    pub(crate) fn exchanges(&self) -> Vec<Arc<Exchange>> {
+        self.streams().map_or_else(|| self.exchange().into_iter().collect(), |streams| streams.exchanges())
     }
 
     // Relaxed: only the connection's task writes and takes it.
@@ -135,7 +153,7 @@ impl Conn {
 
     /// Whether the kernel holds bytes that the runtime has not read.
     pub(crate) fn has_bytes(&self) -> bool {
-        has_bytes(self.as_fd())
+        matches!(peek(self.as_fd(), &mut [0]), Ok(bytes) if !bytes.is_empty())
     }
 
     /// Ends our side; the peer may still send.
@@ -158,13 +176,8 @@ impl AsFd for Conn {
     }
 }
 
-/// Looks into the kernel's buffer without reading.
-pub(crate) fn has_bytes(fd: BorrowedFd<'_>) -> bool {
-    matches!(peek(fd), Ok(bytes) if bytes > 0)
-}
-
-pub(crate) fn peek(fd: BorrowedFd<'_>) -> io::Result<usize> {
-    let mut byte = [0];
-    let (bytes, _) = rustix::net::recv(fd, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
-    Ok(bytes)
+/// The first bytes in the kernel's buffer, without reading them.
+pub(crate) fn peek<'a>(fd: BorrowedFd<'_>, first: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    let (bytes, _) = rustix::net::recv(fd, &mut *first, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+    Ok(&first[..bytes])
 }

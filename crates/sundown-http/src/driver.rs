@@ -1,10 +1,10 @@
 //! The task of one connection: hyper's connection future, and the right moment to end it.
 
+mod http1;
+mod http2;
+
 use std::{
-    convert::Infallible,
     future::{Future, poll_fn},
-    net::SocketAddr,
-    pin::pin,
     sync::Arc,
     task::Poll,
     time::{Duration, Instant},
@@ -13,19 +13,18 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::{body::Incoming, server::conn::http1};
+use hyper::body::Incoming;
 use sundown::Transport;
-use tower_layer::Layer;
 use tower_service::Service;
 
+pub(crate) use self::http2::GOODBYE;
 use crate::{
     body::BoxError,
     conn::Conn,
     io::TrackedIo,
-    layer::AnswerLayer,
     phase::Phase,
+    preface::Protocol,
     server::{Config, Shared},
-    timer::Timer,
 };
 
 /// How long a newcomer may take to send its first byte before its connection counts as idle: as long as traffic must be
@@ -45,53 +44,51 @@ pub(crate) fn register(server: &Arc<Shared>, transport: Arc<dyn Transport>) -> T
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn drive<S, B>(
-    server: Arc<Shared>,
-    config: Arc<Config>,
-    service: S,
-    io: TrackedIo,
-    peer: SocketAddr,
-) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+pub(crate) async fn drive<F, S, E, B>(config: Arc<Config>, service: F, mut io: TrackedIo)
+where
+    F: Future<Output = Result<S, E>>,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let Some(runtime) = server.runtime().cloned() else { return };
+    match tell(&mut io, &config).await {
+        None => io.end().await,
+        Some(protocol) => {
+            let Ok(service) = service.await else { return io.end().await };
+            match protocol {
+                Protocol::Http1 => http1::drive(config, service, io).await,
+                Protocol::Http2 => http2::drive(config, service, io).await,
+            }
+        }
+    }
+}
+
+/// Waits for the bytes that tell the protocol; `None` if the connection is to end before.
+async fn tell(io: &mut TrackedIo, config: &Config) -> Option<Protocol> {
+    let server = io.server().clone();
     let conn = io.conn().clone();
-    let timer = Timer(runtime);
-    let header_read_timeout = config.header_read_timeout;
-    let answering = AnswerLayer::new(server.clone(), config, conn.clone()).layer(service);
-    let serve = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
-        answering.begin(request)
-    });
-    let connection = http1::Builder::new()
-        .half_close(true)
-        .timer(timer)
-        .header_read_timeout(header_read_timeout)
-        .serve_connection(io, serve)
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    // Who comes when idle connections are already being closed has a request on its way.
-    let mut asked = server.phase() >= Phase::Closing && conn.newcomer().is_some();
+    let runtime = server.runtime()?;
+    let mut timeout = None;
     poll_fn(|cx| {
         // First, so that a change of phase between the look and the poll wakes us again.
         conn.task.register(cx.waker());
         let phase = server.phase();
-        if phase >= Phase::Forced {
-            conn.prepare_cut();
-            return Poll::Ready(());
+        // A newcomer has a request on its way: what becomes of it while it is silent is the rescue's to decide.
+        let closes = phase >= Phase::Closing && conn.newcomer().is_none() && may_close(&conn);
+        if phase >= Phase::Forced || closes {
+            return Poll::Ready(None);
         }
-        if !asked && phase >= Phase::Closing && may_close(&conn) {
-            asked = true;
-            connection.as_mut().graceful_shutdown();
-            conn.word.set_last();
+        if let Poll::Ready(told) = io.poll_protocol(cx) {
+            // An error is the connection's end: the peer went away.
+            return Poll::Ready(told.unwrap_or(None));
         }
-        // An error is the connection's end: the peer went away, or what it sent was no HTTP, which hyper has answered.
-        connection.as_mut().poll(cx).map(drop)
+        let timeout =
+            timeout.get_or_insert_with(|| runtime.sleep_until(runtime.now() + config.header_read_timeout));
+        timeout.as_mut().poll(cx).map(|()| None)
     })
-    .await;
+    .await
 }
 
 /// Whether nothing is lost if hyper is told to stop. It closes at once if it has parsed nothing, without a look into

@@ -1,7 +1,11 @@
 //! One request on its way to an answer, with the jobs that depend on it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, AtomicU8, Ordering},
+};
 
+use futures_util::task::AtomicWaker;
 use http::{HeaderMap, Method, Uri, Version, header};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use sundown::{BoxFuture, Commit, Fate, Guard, Job, JobId, Taken, Ticket};
@@ -37,7 +41,25 @@ pub(crate) struct Exchange {
     pub(crate) has_body: bool,
     /// A 2xx would switch protocols.
     pub(crate) no_success: bool,
+    /// Its own task, where it has one: on a stream of HTTP/2.
+    pub(crate) task: AtomicWaker,
+    /// Its place among the streams, where there are some.
+    pub(crate) seat: usize,
+    stage: AtomicU8,
+    /// A job depends on it, or did.
+    has_jobs: AtomicBool,
     work: Mutex<Work>,
+}
+
+/// How far an exchange has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Stage {
+    Handler = 0,
+    /// The head of its response is out.
+    Responding,
+    /// It is no exchange any more, but a connection of its own.
+    Upgraded,
 }
 
 /// The lock guards the handles, and nothing is called under it.
@@ -90,6 +112,10 @@ impl Exchange {
             version,
             has_body,
             no_success,
+            task: AtomicWaker::new(),
+            seat: 0,
+            stage: AtomicU8::new(Stage::Handler as u8),
+            has_jobs: AtomicBool::new(false),
             work: Mutex::new(work),
         }
     }
@@ -98,7 +124,25 @@ impl Exchange {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A response is on its way; no other can follow.
+    pub(crate) fn set_stage(&self, stage: Stage) {
+        // Relaxed: it stands for itself.
+        self.stage.store(stage as u8, Ordering::Relaxed);
+    }
+
+    /// Whether no response is on its way.
+    pub(crate) fn waits(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) == Stage::Handler as u8
+    }
+
+    /// Whether any job was ever attached. Acquire and Release: who sees it finds the job under the lock anyway, and who
+    /// does not see it came before.
+    fn has_jobs(&self) -> bool {
+        self.has_jobs.load(Ordering::Acquire)
+    }
+
     pub(crate) fn set_job(&self, job: Job<RequestPayload>) {
+        self.has_jobs.store(true, Ordering::Release);
         let mut work = self.work();
         work.tickets.push(job.ticket());
         work.own = Some(job.ticket());
@@ -110,6 +154,7 @@ impl Exchange {
     }
 
     pub(crate) fn attach(&self, ticket: Ticket) {
+        self.has_jobs.store(true, Ordering::Release);
         self.work().tickets.push(ticket);
     }
 
@@ -134,6 +179,9 @@ impl Exchange {
 
     /// The request's own job completes with the response. `Err` if any job that the response speaks for was taken.
     pub(crate) fn complete(&self) -> Result<(), Taken> {
+        if !self.has_jobs() {
+            return Ok(());
+        }
         if let Some(job) = self.take_job() {
             job.complete()?;
         }
@@ -142,6 +190,9 @@ impl Exchange {
 
     /// Whether the claim has taken any of its jobs.
     pub(crate) fn was_taken(&self) -> bool {
+        if !self.has_jobs() {
+            return false;
+        }
         let taken = [Fate::Taken, Fate::Doubted, Fate::HandedOver, Fate::Unacknowledged, Fate::Abandoned];
         self.work().tickets.iter().any(|ticket| taken.contains(&ticket.fate()))
     }
@@ -183,7 +234,12 @@ impl Exchange {
 
     /// For the report.
     pub(crate) fn name(&self) -> String {
-        let request = format!("{} {}", self.request.method, self.request.uri.path());
+        let mut request = format!("{} {}", self.request.method, self.request.uri.path());
+        match self.stage.load(Ordering::Relaxed) {
+            stage if stage == Stage::Responding as u8 => request.push_str(" (responding)"),
+            stage if stage == Stage::Upgraded as u8 => request.push_str(" (upgraded)"),
+            _ => {}
+        }
         match self.work().tickets.first() {
             Some(ticket) => format!("{request} [{}]", ticket.id()),
             None => request,

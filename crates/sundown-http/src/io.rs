@@ -4,7 +4,7 @@
 //! `poll_flush` here only with its own buffer empty, and it drops a response's body before it flushes the last of it.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
@@ -14,7 +14,14 @@ use std::{
 
 use hyper::rt::ReadBufCursor;
 
-use crate::{conn::Conn, phase::Phase, server::Shared, word};
+use crate::{
+    chunk,
+    conn::Conn,
+    phase::Phase,
+    preface::{self, Protocol},
+    server::Shared,
+    word::{self, Flushed, Read},
+};
 
 /// How long an answered connection is read on for clients that still send: between two reads, and in all. What nginx
 /// calls lingering close: <https://nginx.org/en/docs/http/ngx_http_core_module.html#lingering_close>, where they are 5 s
@@ -22,13 +29,12 @@ use crate::{conn::Conn, phase::Phase, server::Shared, word};
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_IN_ALL: Duration = Duration::from_secs(30);
 
-/// As much as hyper asks for at first.
-const CHUNK: usize = 8 * 1024;
-
 pub(crate) struct TrackedIo {
     conn: Arc<Conn>,
     server: Arc<Shared>,
-    lingering: Option<Lingering>,
+    /// What was read to tell the protocol, and hyper has not had yet.
+    ahead: Vec<u8>,
+    lingering: Option<Box<Lingering>>,
 }
 
 struct Lingering {
@@ -40,11 +46,47 @@ impl TrackedIo {
     pub(crate) fn new(server: Arc<Shared>, conn: Arc<Conn>) -> Self {
         conn.set_expected(server.expect());
         conn.set_slot(server.register(conn.clone()));
-        TrackedIo { conn, server, lingering: None }
+        TrackedIo { conn, server, ahead: Vec::new(), lingering: None }
     }
 
     pub(crate) fn conn(&self) -> &Arc<Conn> {
         &self.conn
+    }
+
+    pub(crate) fn server(&self) -> &Arc<Shared> {
+        &self.server
+    }
+
+    /// Ends a connection that hyper never had.
+    pub(crate) async fn end(mut self) {
+        // It has nothing to say: an error is an end too.
+        let _ = poll_fn(|cx| hyper::rt::Write::poll_shutdown(Pin::new(&mut self), cx)).await;
+    }
+
+    /// Reads on until it is known what the peer speaks; `None` if the connection ends before.
+    pub(crate) fn poll_protocol(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Protocol>>> {
+        loop {
+            let Ok(reading) = self.conn.word.start_read() else { return Poll::Ready(Ok(None)) };
+            let ahead = &mut self.ahead;
+            let result = chunk::with(|chunk| {
+                self.conn.transport.poll_read(cx, chunk).map_ok(|bytes| {
+                    self.conn.set_ends_open(&chunk[..bytes]);
+                    ahead.extend_from_slice(&chunk[..bytes]);
+                    bytes
+                })
+            });
+            let (read, told) = match (&result, preface::tell(ahead)) {
+                (Poll::Ready(Ok(bytes)), _) if *bytes == 0 => (Read::Nothing, None),
+                (Poll::Ready(Ok(_)), Some(Protocol::Http1)) => (Read::Head, Some(Protocol::Http1)),
+                (Poll::Ready(Ok(_)), Some(Protocol::Http2)) => (Read::Preface, Some(Protocol::Http2)),
+                (Poll::Ready(Ok(_)), None) => (Read::Untold, None),
+                _ => (Read::Nothing, None),
+            };
+            self.conn.word.end_read(reading, read);
+            if ready!(result)? == 0 || told.is_some() {
+                return Poll::Ready(Ok(told));
+            }
+        }
     }
 
     fn write(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -66,22 +108,34 @@ impl hyper::rt::Read for TrackedIo {
         cx: &mut Context<'_>,
         mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() && self.conn.word.phase() != word::Phase::Taken {
+            let ahead = &mut self.get_mut().ahead;
+            let room = ahead.len().min(buf.remaining());
+            buf.put_slice(&ahead[..room]);
+            ahead.drain(..room);
+            if ahead.is_empty() {
+                // Its memory too: most of a connection's life comes after this.
+                *ahead = Vec::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
         let Ok(reading) = self.conn.word.start_read() else {
             // The rescue answers; hyper sees an end.
             return Poll::Ready(Ok(()));
         };
-        let mut chunk = [0; CHUNK];
-        let room = chunk.len().min(buf.remaining());
-        let result = self.conn.transport.poll_read(cx, &mut chunk[..room]);
-        let bytes = match &result {
-            Poll::Ready(Ok(bytes)) => *bytes,
-            _ => 0,
-        };
-        self.conn.word.end_read(reading, bytes);
-        self.conn.set_ends_open(&chunk[..bytes]);
-        ready!(result)?;
-        buf.put_slice(&chunk[..bytes]);
-        Poll::Ready(Ok(()))
+        chunk::with(|chunk| {
+            let room = chunk.len().min(buf.remaining());
+            let result = self.conn.transport.poll_read(cx, &mut chunk[..room]);
+            let bytes = match &result {
+                Poll::Ready(Ok(bytes)) => *bytes,
+                _ => 0,
+            };
+            self.conn.word.end_read(reading, if bytes > 0 { Read::Head } else { Read::Nothing });
+            self.conn.set_ends_open(&chunk[..bytes]);
+            ready!(result)?;
+            buf.put_slice(&chunk[..bytes]);
+            Poll::Ready(Ok(()))
+        })
     }
 }
 
@@ -103,10 +157,14 @@ impl hyper::rt::Write for TrackedIo {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.conn.word.flushed() {
-            self.conn.set_exchange(None);
+        match self.conn.word.flushed() {
+            Flushed::Nothing => {}
+            Flushed::Other => self.server.ring(),
+            Flushed::Response => {
+                self.conn.set_exchange(None);
+                self.server.ring();
+            }
         }
-        self.server.ring();
         Poll::Ready(Ok(()))
     }
 
@@ -126,12 +184,11 @@ impl hyper::rt::Write for TrackedIo {
             None => {
                 let now = runtime.now();
                 let timer = runtime.sleep_until(now + LINGER);
-                this.lingering.insert(Lingering { timer, ends: now + LINGER_IN_ALL })
+                this.lingering.insert(Box::new(Lingering { timer, ends: now + LINGER_IN_ALL }))
             }
         };
-        let mut chunk = [0; CHUNK];
         while lingering.timer.as_mut().poll(cx).is_pending() {
-            match ready!(this.conn.transport.poll_read(cx, &mut chunk)) {
+            match ready!(chunk::with(|chunk| this.conn.transport.poll_read(cx, chunk))) {
                 Ok(bytes) if bytes > 0 => {
                     lingering.timer = runtime.sleep_until((runtime.now() + LINGER).min(lingering.ends));
                 }

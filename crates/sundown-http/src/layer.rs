@@ -1,17 +1,11 @@
 //! The tower layer: it lets each request in, races its handler with the answer step, and answers in its place.
 //!
 //! Who owns an exchange is decided here on the runtime's side: a response goes out only if none of its jobs was taken
-//! and the connection's word could be won. The handler's future is dropped before anything is answered in its place,
-//! so that a destructor which hangs leaves the answer to the rescue.
+//! and, over HTTP/1, the connection's word could be won.
 
-use std::{
-    convert::Infallible,
-    future::{Future, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    sync::Arc,
-    task::Poll,
-};
+mod exchanging;
+
+use std::{sync::Arc, task};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -21,13 +15,14 @@ use sundown::{BeginError, JobId};
 use tower_layer::Layer;
 use tower_service::Service;
 
+pub(crate) use self::exchanging::Exchanging;
 use crate::{
     answer::Answer,
     body::{BoxError, Ending, ResponseBody},
     conn::Conn,
-    exchange::{Exchange, RequestJob, RequestPayload},
-    phase::Phase,
+    exchange::{Exchange, RequestJob, RequestPayload, Stage},
     server::{Config, Shared},
+    streams::Streams,
     word::Lost,
 };
 
@@ -36,15 +31,24 @@ use crate::{
 pub(crate) struct AnswerLayer(Arc<Context>);
 
 /// What the requests of one connection share.
-struct Context {
-    server: Arc<Shared>,
+pub(crate) struct Context {
+    pub(crate) server: Arc<Shared>,
     config: Arc<Config>,
-    conn: Arc<Conn>,
+    place: Place,
+}
+
+/// Where exchanges take place.
+#[derive(Clone)]
+pub(crate) enum Place {
+    /// One after the other, on a connection that the rescue may take: HTTP/1.
+    Serial(Arc<Conn>),
+    /// Side by side, where nobody but the runtime can write: HTTP/2.
+    Streams(Arc<Streams>),
 }
 
 impl AnswerLayer {
-    pub(crate) fn new(server: Arc<Shared>, config: Arc<Config>, conn: Arc<Conn>) -> Self {
-        AnswerLayer(Arc::new(Context { server, config, conn }))
+    pub(crate) fn new(server: Arc<Shared>, config: Arc<Config>, place: Place) -> Self {
+        AnswerLayer(Arc::new(Context { server, config, place }))
     }
 }
 
@@ -62,7 +66,7 @@ pub(crate) struct Answering<S> {
     inner: S,
 }
 
-type Answered<B> = Result<Response<ResponseBody<B>>, Taken>;
+pub(crate) type Answered<B> = Result<Response<ResponseBody<B>>, Taken>;
 
 /// The rescue answers this exchange; hyper is to write nothing.
 #[derive(Debug, thiserror::Error)]
@@ -75,93 +79,117 @@ impl From<Lost> for Taken {
     }
 }
 
-impl<S, B> Service<Request<Incoming>> for Answering<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    type Response = Response<ResponseBody<B>>;
-    type Error = Taken;
-    type Future = Pin<Box<dyn Future<Output = Answered<B>> + Send>>;
-
-    fn poll_ready(&mut self, _cx: &mut std::task::Context<'_>) -> Poll<Result<(), Taken>> {
-        // Each request asks its own clone.
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        self.begin(request)
-    }
-}
-
 impl<S, B> Answering<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
     /// Begins an exchange: at once, not when its future is first polled. From here on the connection is in a handler.
-    pub(crate) fn begin(
-        &self,
-        mut request: Request<Incoming>,
-    ) -> Pin<Box<dyn Future<Output = Answered<B>> + Send>> {
-        let admitted = self.context.admit(&mut request);
-        let (context, inner) = (self.context.clone(), self.inner.clone());
-        Box::pin(async move {
-            match admitted? {
-                Admitted::Refused(answer) => context.answer(answer),
-                Admitted::Begun(exchange) => context.serve(exchange, inner, request).await,
-            }
-        })
+    pub(crate) fn begin(&self, mut request: Request<Incoming>) -> Exchanging<S, B> {
+        match self.context.admit(&mut request) {
+            Ok(exchange) => Exchanging::begun(self.context.clone(), exchange, self.inner.clone(), request),
+            Err(refusal) => Exchanging::refused(self.context.clone(), refusal),
+        }
     }
 }
 
-enum Admitted {
-    Begun(Arc<Exchange>),
-    Refused(Answer),
+/// Why no handler is asked, and what is said instead.
+pub(crate) enum Refusal {
+    Answer(Box<Answer>),
+    /// It is not ours to answer.
+    Taken,
+}
+
+impl From<Answer> for Refusal {
+    fn from(answer: Answer) -> Self {
+        Refusal::Answer(Box::new(answer))
+    }
 }
 
 impl Context {
     /// Lets a request in, or says why not.
-    fn admit(&self, request: &mut Request<Incoming>) -> Result<Admitted, Taken> {
+    fn admit(&self, request: &mut Request<Incoming>) -> Result<Arc<Exchange>, Refusal> {
         let has_body = !request.body().is_end_stream();
-        // Behind a body nobody knows where the next head begins; behind a head without one, it is what was read with it.
-        self.conn.word.begin_request(!has_body && self.conn.ends_open())?;
-        if let Some(expected) = self.conn.take_expected() {
-            self.server.expect_no_more(expected);
-        }
-        self.conn.set_lingers(has_body);
-        self.conn.set_exchange(None);
+        self.arrive(has_body).map_err(|Lost| Refusal::Taken)?;
         let method = request.method().clone();
         if let Some(probe) = self.config.probe(&method, request.uri().path()) {
             let (status, text) = probe.answer(self.server.readiness());
-            return Ok(Admitted::Refused(Answer::probe(&method, status, text)));
+            return Err(Answer::probe(&method, status, text).into());
         }
         self.server.touch();
-        let refuse = || Admitted::Refused(Answer::never_started(Some(&method), &self.config.wording));
-        let Ok(guard) = self.server.gate.enter() else { return Ok(refuse()) };
-        let exchange = Arc::new(Exchange::new(
-            method.clone(),
-            request.uri().clone(),
-            request.version(),
-            request.headers(),
-            has_body,
-            guard,
-        ));
+        let refuse = || Answer::never_started(Some(&method), &self.config.wording).into();
+        let Ok(guard) = self.server.gate.enter() else { return Err(refuse()) };
+        let (uri, version) = (request.uri().clone(), request.version());
+        let exchange = Exchange::new(method.clone(), uri, version, request.headers(), has_body, guard);
         match self.begin_job(request, &exchange.request) {
             Ok(Some(job)) => exchange.set_job(job),
             Ok(None) => {}
-            Err(NoJob::Draining) => return Ok(refuse()),
-            Err(NoJob::BadId(message)) => {
-                return Ok(Admitted::Refused(Answer::bad_request(&method, message)));
-            }
+            Err(NoJob::Draining) => return Err(refuse()),
+            Err(NoJob::BadId(message)) => return Err(Answer::bad_request(&method, message).into()),
         }
-        request.extensions_mut().insert(RequestJob(exchange.clone()));
-        self.conn.set_exchange(Some(exchange.clone()));
-        Ok(Admitted::Begun(exchange))
+        let exchange = self.seat(exchange);
+        if self.config.attaches() {
+            request.extensions_mut().insert(RequestJob(exchange.clone()));
+        }
+        Ok(exchange)
+    }
+
+    /// A request has come whole, but for its body.
+    fn arrive(&self, has_body: bool) -> Result<(), Lost> {
+        let Place::Serial(conn) = &self.place else { return Ok(()) };
+        // Behind a body nobody knows where the next head begins; behind a head without one, it is what was read with it.
+        conn.word.begin_request(!has_body && conn.ends_open())?;
+        if let Some(expected) = conn.take_expected() {
+            self.server.expect_no_more(expected);
+        }
+        conn.set_lingers(has_body);
+        conn.set_exchange(None);
+        Ok(())
+    }
+
+    fn seat(&self, exchange: Exchange) -> Arc<Exchange> {
+        match &self.place {
+            Place::Serial(conn) => {
+                let exchange = Arc::new(exchange);
+                conn.set_exchange(Some(exchange.clone()));
+                exchange
+            }
+            Place::Streams(streams) => streams.seat(exchange),
+        }
+    }
+
+    /// Nothing more comes of it. Over HTTP/1 its answer may still be on its way, and the connection knows when it is not.
+    pub(crate) fn vacate(&self, exchange: &Exchange) {
+        if let Place::Streams(streams) = &self.place {
+            streams.vacate(exchange);
+            self.server.ring();
+        }
+    }
+
+    /// Whoever polls this is woken when the server goes on.
+    pub(crate) fn register(&self, exchange: &Exchange, cx: &task::Context<'_>) {
+        match &self.place {
+            // The connection's own task polls it, and has registered itself.
+            Place::Serial(_) => {}
+            Place::Streams(_) => exchange.task.register(cx.waker()),
+        }
+    }
+
+    /// A response's body has been handed out whole, or dropped.
+    pub(crate) fn body_done(&self, exchange: Option<&Exchange>) {
+        match &self.place {
+            Place::Serial(conn) => conn.word.body_done(),
+            Place::Streams(_) => exchange.into_iter().for_each(|exchange| self.vacate(exchange)),
+        }
+    }
+
+    /// Makes the end of an unfinished response visible. (A stream of HTTP/2 is reset by what hyper does with an error.)
+    pub(crate) fn prepare_cut(&self) {
+        if let Place::Serial(conn) = &self.place {
+            conn.prepare_cut();
+        }
     }
 
     fn begin_job(
@@ -191,64 +219,9 @@ impl Context {
         }
     }
 
-    /// Runs the handler, unless the answer step comes first.
-    async fn serve<S, B>(
-        &self,
-        exchange: Arc<Exchange>,
-        service: S,
-        request: Request<Incoming>,
-    ) -> Answered<B>
-    where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-        B: Body<Data = Bytes>,
-    {
-        let mut handler = Box::pin(oneshot(service, request));
-        // The connection's task polls this and is woken at every change of phase: no registration of its own.
-        let came = poll_fn(|cx| {
-            let phase = self.server.phase();
-            if phase >= Phase::Forced || (phase >= Phase::Answering && !exchange.is_committing()) {
-                return Poll::Ready(Came::AnswerStep);
-            }
-            match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
-                Ok(Poll::Pending) => Poll::Pending,
-                Ok(Poll::Ready(response)) => Poll::Ready(Came::Response(response)),
-                Err(_) => Poll::Ready(Came::Panic),
-            }
-        })
-        .await;
-        // Also if that panics: somebody waits for an answer.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(handler)));
-        match came {
-            Came::Response(response) => {
-                if let Some(answered) = self.let_out(&exchange, response) {
-                    return answered;
-                }
-            }
-            Came::Panic => {
-                // The job has failed; or, if a shutdown has begun, somebody else is asked to do it.
-                exchange.end();
-                if !exchange.was_taken() {
-                    return self.answer(Answer::broken(&exchange));
-                }
-            }
-            Came::AnswerStep => {}
-        }
-        // Its jobs are somebody else's, or about to be: the answer is known when their fates are.
-        poll_fn(|_| match self.server.phase() >= Phase::Answering {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        })
-        .await;
-        let answered = self.answer(Answer::of(&exchange, &self.config.wording));
-        if answered.is_ok() {
-            self.server.count_answered();
-        }
-        answered
-    }
-
     /// Lets the handler's response out. `None` if it must not go out, since one of its jobs was taken.
     fn let_out<B: Body<Data = Bytes>>(
-        &self,
+        self: &Arc<Self>,
         exchange: &Arc<Exchange>,
         response: Response<B>,
     ) -> Option<Answered<B>> {
@@ -275,45 +248,66 @@ impl Context {
         } else if exchange.complete().is_err() {
             return None;
         }
-        self.conn.set_close_delimited(ending == Ending::Completes && exchange.version < Version::HTTP_11);
-        if self.server.is_draining() && !upgrades {
-            head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        if let Place::Serial(conn) = &self.place {
+            conn.set_close_delimited(ending == Ending::Completes && exchange.version < Version::HTTP_11);
+            if self.server.is_draining() && !upgrades {
+                head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            let won = match upgrades {
+                true => conn.word.upgrade(),
+                false => conn.word.release(says_close(&head.headers)),
+            };
+            if let Err(lost) = won {
+                return Some(Err(lost.into()));
+            }
         }
-        let word = &self.conn.word;
-        let won = if upgrades { word.upgrade() } else { word.release(says_close(&head.headers)) };
-        if let Err(lost) = won {
-            return Some(Err(lost.into()));
-        }
-        let (conn, server) = (self.conn.clone(), self.server.clone());
-        let body = ResponseBody::handler(body, conn, server, exchange.clone(), ending);
-        if upgrades {
-            // The exchange is over; the connection goes on without us.
-            self.conn.set_exchange(None);
-        }
+        self.let_go(exchange, if upgrades { Stage::Upgraded } else { Stage::Responding });
+        let body = ResponseBody::handler(body, self.clone(), exchange.clone(), ending);
         Some(Ok(Response::from_parts(head, body)))
     }
 
-    /// Answers in the handler's place.
-    fn answer<B>(&self, answer: Answer) -> Answered<B> {
-        let mut response = answer.into_response();
-        if self.server.is_draining() {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    /// Its response is on its way.
+    fn let_go(&self, exchange: &Exchange, stage: Stage) {
+        exchange.set_stage(stage);
+        if let Place::Streams(_) = &self.place {
+            // Over HTTP/1 the connection tells the rescue.
+            self.server.ring();
         }
-        self.conn.word.release(says_close(response.headers()))?;
-        Ok(response.map(|body| ResponseBody::ours(body, self.conn.clone())))
+    }
+
+    /// Answers what no handler has answered: by then the fates of its jobs are known.
+    fn answer_for<B>(self: &Arc<Self>, exchange: &Arc<Exchange>) -> Answered<B> {
+        let answer = Answer::of(exchange, &self.config.wording);
+        let answered = self.answer(answer, Some(exchange.clone()));
+        if answered.is_ok() {
+            self.server.count_answered();
+        }
+        answered
+    }
+
+    /// Answers in the handler's place.
+    fn answer<B>(self: &Arc<Self>, answer: Answer, exchange: Option<Arc<Exchange>>) -> Answered<B> {
+        let mut response = answer.into_response();
+        match &self.place {
+            Place::Serial(conn) => {
+                if self.server.is_draining() {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                conn.word.release(says_close(response.headers()))?;
+            }
+            // There are no fields about the connection (RFC 9113 section 8.2.2).
+            Place::Streams(_) => drop(response.headers_mut().remove(header::CONNECTION)),
+        }
+        if let Some(exchange) = &exchange {
+            self.let_go(exchange, Stage::Responding);
+        }
+        Ok(response.map(|body| ResponseBody::ours(body, self.clone(), exchange)))
     }
 }
 
 /// Whether the connection ends with this response.
 fn says_close(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
-}
-
-/// What ended the handler.
-enum Came<R> {
-    Response(R),
-    Panic,
-    AnswerStep,
 }
 
 enum NoJob {
@@ -324,13 +318,4 @@ enum NoJob {
 /// What hyper will let out of a body whose own length is not known.
 fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-async fn oneshot<S, R>(mut service: S, request: R) -> S::Response
-where
-    S: Service<R, Error = Infallible>,
-{
-    let ready = poll_fn(|cx| service.poll_ready(cx)).await;
-    ready.unwrap_or_else(|never| match never {});
-    service.call(request).await.unwrap_or_else(|never| match never {})
 }

@@ -23,14 +23,17 @@ mod server;
 
 mod answer;
 mod body;
+mod chunk;
 mod conn;
 mod driver;
 mod exchange;
 mod io;
 mod layer;
 mod phase;
+mod preface;
 mod probe;
 mod rescue;
+mod streams;
 mod timer;
 mod traffic;
 mod word;

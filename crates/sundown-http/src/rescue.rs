@@ -16,6 +16,7 @@ mod client;
 use std::{
     collections::HashMap,
     io,
+    os::fd::AsFd,
     sync::Arc,
     task::{Context, Waker},
     time::{Duration, Instant},
@@ -24,18 +25,21 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec};
 use sundown::{BoxFuture, Deadline, Receipt};
 
-use self::client::{Client, Over};
+use self::client::{Client, Over, refusal};
 use crate::{
     answer::{Answer, Wording},
-    conn::Conn,
+    conn::{self, Conn},
+    driver::GOODBYE,
     exchange::Exchange,
     server::Shared,
     word::{Phase, Took},
 };
 
-/// The longest head start of the runtime, and its largest part of the time there is.
+/// The longest head start of the runtime, its largest part of the time there is, and how long the runtime may do nothing
+/// in it.
 const HEAD_START: Duration = Duration::from_millis(250);
 const HEAD_START_PART: u32 = 4;
+const STALL: Duration = Duration::from_millis(100);
 
 /// How long a handler may take from the end of its commit to its response.
 const AFTER_COMMIT: Duration = Duration::from_millis(100);
@@ -132,15 +136,17 @@ impl<'a> Rescue<'a> {
         for client in &self.clients {
             self.counts.unanswered += u64::from(client.waits());
         }
-        let left: Vec<_> = self.server.conns().iter().map(|conn| conn.word.phase()).collect();
-        let count = |phase| left.iter().filter(|left| **left == phase).count() as u64;
-        self.counts.unanswered += count(Phase::Handler);
+        let left = self.server.conns();
+        let exchanges =
+            || left.iter().filter(|conn| conn.word.phase() != Phase::Taken).flat_map(|conn| conn.exchanges());
+        let responding = exchanges().any(|exchange| exchange.is_in_flight() && !exchange.waits());
+        self.counts.unanswered += exchanges().filter(|exchange| exchange.waits()).count() as u64;
         receipt.note("answered by the rescue", self.counts.exchanges);
         receipt.note("partial heads answered", self.counts.partial);
         receipt.note("answered from the accept queue", self.counts.queued);
         receipt.note("unanswered", self.counts.unanswered);
         // What is still being sent will be cut; who waits in a queue that cannot be accepted from is reset.
-        if self.counts.unanswered == 0 && count(Phase::Responding) == 0 && !locked_out {
+        if self.counts.unanswered == 0 && !responding && !locked_out {
             receipt.seen_to();
         }
     }
@@ -170,15 +176,18 @@ impl<'a> Rescue<'a> {
         let until = self.began + HEAD_START.min(self.deadline.remaining() / HEAD_START_PART);
         let mut waiting = self.server.conns();
         loop {
-            while waiting.last().is_some_and(|conn| conn.word.phase() != Phase::Handler) {
+            while waiting.last().is_some_and(|conn| !waits(conn)) {
                 waiting.pop();
             }
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_duration_since(Instant::now()).min(STALL);
             if waiting.is_empty() || left.is_zero() {
                 return;
             }
-            poll(&mut [PollFd::new(self.server.bell(), PollFlags::IN)], left);
+            let rung = poll(&mut [PollFd::new(self.server.bell(), PollFlags::IN)], left);
             self.server.silence_bell();
+            if !rung {
+                return;
+            }
         }
     }
 
@@ -191,6 +200,7 @@ impl<'a> Rescue<'a> {
             left = left.max(match conn.word.phase() {
                 Phase::Taken | Phase::Upgraded => Left::Nothing,
                 Phase::Responding => Left::Runtime,
+                Phase::Framed => self.left_on_streams(&conn),
                 Phase::Handler if !last_chance && self.may_yet_answer(&conn) => Left::Runtime,
                 Phase::Idle | Phase::Handler => match conn.word.try_take() {
                     Some(took) => {
@@ -204,6 +214,23 @@ impl<'a> Rescue<'a> {
         }
         self.commits.retain(|_, commit| commit.conn.word.phase() == Phase::Handler);
         left
+    }
+
+    /// A connection of HTTP/2 is the runtime's alone: what it does not do in time is not done.
+    fn left_on_streams(&self, conn: &Conn) -> Left {
+        let exchanges = conn.exchanges();
+        let committing = || exchanges.iter().any(|exchange| exchange.is_committing());
+        let responding = exchanges.iter().any(|exchange| !exchange.waits());
+        if responding || !self.goodbye().is_zero() || (!self.last_chance().is_zero() && committing()) {
+            Left::Runtime
+        } else {
+            Left::Nothing
+        }
+    }
+
+    /// How long until peers of HTTP/2 that have not let us go are waited for no longer.
+    fn goodbye(&self) -> Duration {
+        (HEAD_START + GOODBYE).saturating_sub(self.began.elapsed())
     }
 
     /// Whether a handler is about its effect, or was until a moment ago: then it may have a response.
@@ -237,17 +264,22 @@ impl<'a> Rescue<'a> {
     fn take(&mut self, conn: Arc<Conn>, took: Took) {
         // Nobody else changes it any more.
         let exchange = conn.exchange();
-        let unread = || Answer::never_started(None, &self.wording);
+        let mut first = [0; 4];
+        let unread = conn::peek(conn.as_fd(), &mut first).unwrap_or_default();
         let client = match (took, exchange) {
             (Took::Exchange, Some(exchange)) => {
-                let lingers = exchange.has_body || conn.has_bytes();
-                Some(Client::answered(&conn, Answer::of(&exchange, &self.wording), lingers, Over::Exchange))
+                let lingers = exchange.has_body || !unread.is_empty();
+                let answer = Answer::of(&exchange, &self.wording).into_bytes();
+                Some(Client::answered(&conn, answer, lingers, Over::Exchange))
             }
             (Took::Exchange, None) | (Took::PartialHead, _) => {
-                Some(Client::answered(&conn, unread(), true, Over::Partial))
+                let answer = Answer::never_started(None, &self.wording).into_bytes();
+                Some(Client::answered(&conn, answer, true, Over::Partial))
             }
-            (Took::Idle, _) if conn.has_bytes() => {
-                Some(Client::answered(&conn, unread(), true, Over::Partial))
+            // Whatever is said could be the wrong protocol.
+            (Took::Untold, _) => Some(Client::answered(&conn, Vec::new(), true, Over::Partial)),
+            (Took::Idle, _) if !unread.is_empty() => {
+                Some(Client::answered(&conn, refusal(unread, &self.wording), true, Over::Partial))
             }
             (Took::Idle, _) => match conn.newcomer().filter(|until| Instant::now() < *until) {
                 // A request is on its way.
@@ -325,10 +357,11 @@ impl<'a> Rescue<'a> {
         }
         match left {
             Left::Contention => sleep = sleep.min(CONTENTION),
-            Left::Runtime if !self.last_chance().is_zero() => {
-                sleep = sleep.min(self.last_chance() + CONTENTION)
+            Left::Runtime => {
+                let hopes = [self.last_chance(), self.goodbye()].into_iter().filter(|hope| !hope.is_zero());
+                sleep = hopes.map(|hope| hope + CONTENTION).fold(sleep, Duration::min);
             }
-            Left::Runtime | Left::Nothing => {}
+            Left::Nothing => {}
         }
         let mut fds = vec![PollFd::new(self.server.bell(), PollFlags::IN)];
         if self.deaf {
@@ -337,13 +370,22 @@ impl<'a> Rescue<'a> {
             fds.push(PollFd::new(&self.server.listener, PollFlags::IN));
         }
         fds.extend(self.clients.iter().map(|client| PollFd::new(client, client.interest())));
-        poll(&mut fds, sleep);
+        let _ = poll(&mut fds, sleep);
         self.server.silence_bell();
     }
 }
 
-fn poll(fds: &mut [PollFd<'_>], at_most: Duration) {
-    // An interrupted wait is a short one: the caller looks again.
+/// Whether somebody waits for the answer to a request that has been begun.
+fn waits(conn: &Conn) -> bool {
+    match conn.word.phase() {
+        Phase::Handler => true,
+        Phase::Framed => conn.exchanges().iter().any(|exchange| exchange.waits()),
+        _ => false,
+    }
+}
+
+/// Returns whether anything has happened, which an interruption is too: the caller looks again.
+fn poll(fds: &mut [PollFd<'_>], at_most: Duration) -> bool {
     let at_most = Timespec::try_from(at_most).unwrap_or(Timespec { tv_sec: i64::from(i32::MAX), tv_nsec: 0 });
-    let _ = rustix::event::poll(fds, Some(&at_most));
+    !matches!(rustix::event::poll(fds, Some(&at_most)), Ok(0))
 }

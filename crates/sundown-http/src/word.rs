@@ -13,8 +13,11 @@
 //!          request            response            flushed, body done
 //! Idle ───────────> Handler ───────────> Responding ─────────────────> Idle
 //!   │                  │                     └── pipelined request ──> Handler (dirty until flushed)
-//!   └────── rescue ────┴──> Taken            Responding ── 101, CONNECT ──> Upgraded
+//!   ├────── rescue ────┴──> Taken            Handler ── 101, CONNECT ──> Upgraded
+//!   └── HTTP/2 preface ──> Framed
 //! ```
+//!
+//! On a connection that is *framed* (HTTP/2) or *upgraded* no raw bytes of ours can ever be right: it is not taken.
 //!
 //! The orderings: what wins the word with `AcqRel` sees all that the other side did before it let go; the runtime's
 //! `busy` bracket is an `AcqRel` exchange at both ends, so that a rescue which sees it clear also sees the bytes that
@@ -39,6 +42,8 @@ const CLOSED: u32 = 1 << 8;
 const AHEAD: u32 = 1 << 10;
 /// The runtime has dropped its side while a client waits.
 const ORPHAN: u32 = 1 << 9;
+/// What has been read of a head could also be the beginning of an HTTP/2 preface.
+const UNTOLD: u32 = 1 << 11;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -48,9 +53,23 @@ pub(crate) enum Phase {
     Responding,
     Taken,
     Upgraded,
+    Framed,
 }
 
-const PHASES: [Phase; 5] = [Phase::Idle, Phase::Handler, Phase::Responding, Phase::Taken, Phase::Upgraded];
+const PHASES: [Phase; 6] =
+    [Phase::Idle, Phase::Handler, Phase::Responding, Phase::Taken, Phase::Upgraded, Phase::Framed];
+
+/// What the runtime has read where a request may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    Nothing,
+    /// Part of the head of a request, or all of it.
+    Head,
+    /// Too little to tell HTTP/1 from HTTP/2.
+    Untold,
+    /// The preface of HTTP/2.
+    Preface,
+}
 
 /// What the rescue has taken, and so what it may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +78,8 @@ pub(crate) enum Took {
     Exchange,
     /// Part of a request head: an answer without a body.
     PartialHead,
+    /// Too little of a head to know its protocol: none.
+    Untold,
     /// Nothing, as far as the runtime has read: an answer without a body if the kernel has bytes, or none.
     Idle,
     /// A connection whose last byte is written: none.
@@ -82,7 +103,7 @@ impl Word {
     }
 
     pub(crate) fn is_responding(&self) -> bool {
-        matches!(self.phase(), Phase::Responding | Phase::Upgraded)
+        matches!(self.phase(), Phase::Responding | Phase::Upgraded | Phase::Framed)
     }
 
     /// No request is on it, nor part of one, as far as the runtime has read.
@@ -128,25 +149,26 @@ impl Word {
         self.0.fetch_or(BODY_DONE, Ordering::AcqRel);
     }
 
-    /// hyper's buffer is empty, and all of it is in the socket. Returns whether a response has been completed.
-    pub(crate) fn flushed(&self) -> bool {
+    /// hyper's buffer is empty, and all of it is in the socket.
+    pub(crate) fn flushed(&self) -> Flushed {
         // The common case of a connection that waits for its handler or its peer costs one load.
         if self.0.load(Ordering::Acquire) & DIRTY == 0 {
-            return false;
+            return Flushed::Nothing;
         }
-        let mut completed = false;
-        let _ = self.update(|word| {
-            completed = phase(word) == Phase::Responding && word & BODY_DONE != 0;
-            match phase(word) {
-                Phase::Responding if completed => {
-                    let head = if word & AHEAD != 0 { HEAD } else { 0 };
-                    Some(Phase::Idle as u32 | head | word & FINAL)
-                }
-                Phase::Idle | Phase::Handler => Some(word & !DIRTY),
-                _ => None,
+        let mut flushed = Flushed::Nothing;
+        let _ = self.update(|word| match phase(word) {
+            Phase::Responding if word & BODY_DONE != 0 => {
+                flushed = Flushed::Response;
+                let head = if word & AHEAD != 0 { HEAD } else { 0 };
+                Some(Phase::Idle as u32 | head | word & FINAL)
             }
+            Phase::Idle | Phase::Handler => {
+                flushed = Flushed::Other;
+                Some(word & !DIRTY)
+            }
+            _ => None,
         });
-        completed
+        flushed
     }
 
     /// Before a read.
@@ -161,16 +183,24 @@ impl Word {
         Ok(Reading { idle: true })
     }
 
-    pub(crate) fn end_read(&self, reading: Reading, bytes: usize) {
+    pub(crate) fn end_read(&self, reading: Reading, read: Read) {
         if reading.idle {
-            let _ = self.update(|word| Some(if bytes > 0 { word & !BUSY | HEAD } else { word & !BUSY }));
+            let _ = self.update(|word| {
+                let word = word & !BUSY;
+                Some(match read {
+                    Read::Nothing => word,
+                    Read::Head => word & !UNTOLD | HEAD,
+                    Read::Untold => word | UNTOLD | HEAD,
+                    Read::Preface => word & !PHASE & !UNTOLD & !HEAD | Phase::Framed as u32,
+                })
+            });
         }
     }
 
     /// Before a write. In mid-request it is an interim response; with no request, hyper's own refusal of what it read.
     pub(crate) fn start_write(&self) -> Result<(), Lost> {
         match self.phase() {
-            Phase::Responding | Phase::Upgraded => Ok(()),
+            Phase::Responding | Phase::Upgraded | Phase::Framed => Ok(()),
             Phase::Taken => Err(Lost),
             Phase::Idle => {
                 self.update(|word| (phase(word) != Phase::Taken).then_some(word | BUSY | DIRTY | FINAL))
@@ -223,6 +253,7 @@ impl Word {
                 _ if word & (DIRTY | BUSY | CLOSED) != 0 => None,
                 Phase::Handler if word & FINAL == 0 => Some(Took::Exchange),
                 Phase::Idle if word & FINAL != 0 => Some(Took::Finished),
+                Phase::Idle if word & UNTOLD != 0 => Some(Took::Untold),
                 Phase::Idle if word & HEAD != 0 => Some(Took::PartialHead),
                 Phase::Idle => Some(Took::Idle),
                 _ => None,
@@ -241,6 +272,15 @@ impl Word {
     fn update(&self, next: impl FnMut(u32) -> Option<u32>) -> Result<(), Lost> {
         self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).map(drop).map_err(|_| Lost)
     }
+}
+
+/// What an emptied buffer has brought to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    Nothing,
+    /// Something that is no response, or not all of one.
+    Other,
+    Response,
 }
 
 /// A read of the runtime's under way.
@@ -295,7 +335,7 @@ mod tests {
         let word = Word::default();
         let reading = word.start_read().unwrap();
         assert_eq!(word.try_take(), None, "while reading");
-        word.end_read(reading, 10);
+        word.end_read(reading, Read::Head);
         word.begin_request(false).unwrap();
         word.start_write().unwrap();
         assert_eq!(word.try_take(), None, "while writing 100 Continue");
@@ -305,7 +345,7 @@ mod tests {
         word.release(false).unwrap();
         assert_eq!(word.try_take(), None, "while responding");
         word.body_done();
-        assert!(word.flushed());
+        assert_eq!(word.flushed(), Flushed::Response);
         assert_eq!(word.try_take(), Some(Took::Idle));
     }
 
@@ -313,7 +353,7 @@ mod tests {
     fn what_has_been_told_its_last_is_told_no_more() {
         let refused = Word::default();
         let reading = refused.start_read().unwrap();
-        refused.end_read(reading, 3);
+        refused.end_read(reading, Read::Head);
         refused.start_write().unwrap(); // hyper's own 400
         refused.end_write();
         assert_eq!(refused.try_take(), None);
@@ -333,7 +373,7 @@ mod tests {
         word.body_done();
         word.begin_request(false).unwrap();
         assert_eq!(word.try_take(), None, "the first answer is not flushed");
-        assert!(!word.flushed());
+        assert_eq!(word.flushed(), Flushed::Other);
         assert_eq!(word.try_take(), Some(Took::Exchange));
     }
 
@@ -343,7 +383,7 @@ mod tests {
         last.begin_request(false).unwrap();
         last.release(true).unwrap();
         last.body_done();
-        assert!(last.flushed());
+        assert_eq!(last.flushed(), Flushed::Response);
         assert_eq!(last.try_take(), Some(Took::Finished), "before hyper has closed it");
 
         let told = Word::default();
@@ -351,7 +391,7 @@ mod tests {
         told.release(false).unwrap();
         told.set_last();
         told.body_done();
-        assert!(told.flushed());
+        assert_eq!(told.flushed(), Flushed::Response);
         assert_eq!(told.try_take(), Some(Took::Finished));
     }
 
@@ -361,7 +401,7 @@ mod tests {
         word.begin_request(true).unwrap();
         word.release(false).unwrap();
         word.body_done();
-        assert!(word.flushed());
+        assert_eq!(word.flushed(), Flushed::Response);
         assert!(!word.is_quiet());
         assert_eq!(word.try_take(), Some(Took::PartialHead));
     }
@@ -370,9 +410,34 @@ mod tests {
     fn part_of_a_head_is_known() {
         let word = Word::default();
         let reading = word.start_read().unwrap();
-        word.end_read(reading, 1);
+        word.end_read(reading, Read::Head);
         assert!(!word.is_quiet());
         assert_eq!(word.try_take(), Some(Took::PartialHead));
+    }
+
+    #[test]
+    fn what_could_be_http_2_is_not_written_on_in_http_1() {
+        let untold = Word::default();
+        let reading = untold.start_read().unwrap();
+        untold.end_read(reading, Read::Untold);
+        assert!(!untold.is_quiet());
+        assert_eq!(untold.try_take(), Some(Took::Untold));
+
+        let told = Word::default();
+        for read in [Read::Untold, Read::Head] {
+            let reading = told.start_read().unwrap();
+            told.end_read(reading, read);
+        }
+        assert_eq!(told.try_take(), Some(Took::PartialHead));
+
+        let framed = Word::default();
+        for read in [Read::Untold, Read::Preface] {
+            let reading = framed.start_read().unwrap();
+            framed.end_read(reading, read);
+        }
+        assert_eq!(framed.phase(), Phase::Framed);
+        assert_eq!(framed.try_take(), None);
+        assert_eq!(framed.start_write(), Ok(()));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use rustix::{
 use crate::{
     answer::{Answer, Wording},
     conn::{self, Conn},
+    preface::{self, Protocol},
 };
 
 /// How long a client that was just accepted may take to send its first byte, and one that was answered to go away.
@@ -78,8 +79,8 @@ impl AsFd for Client {
 }
 
 impl Client {
-    pub(super) fn answered(conn: &Arc<Conn>, answer: Answer, lingers: bool, then: Over) -> Self {
-        let stage = Stage::Sending { bytes: answer.into_bytes(), sent: 0, lingers, then };
+    pub(super) fn answered(conn: &Arc<Conn>, bytes: Vec<u8>, lingers: bool, then: Over) -> Self {
+        let stage = Stage::Sending { bytes, sent: 0, lingers, then };
         Client { socket: Socket::Taken(conn.clone()), stage }
     }
 
@@ -125,10 +126,10 @@ impl Client {
             let next = match &mut self.stage {
                 Stage::Silent { until, then } => {
                     let (until, then) = (*until, *then);
-                    match conn::peek(self.as_fd()) {
+                    match conn::peek(self.as_fd(), &mut [0; 4]) {
                         Err(error) if is_early(&error) && now < until => None,
-                        Ok(bytes) if bytes > 0 => {
-                            let bytes = Answer::never_started(None, wording).into_bytes();
+                        Ok(first) if !first.is_empty() => {
+                            let bytes = refusal(first, wording);
                             Some(Stage::Sending { bytes, sent: 0, lingers: true, then })
                         }
                         _ => {
@@ -176,6 +177,15 @@ impl Client {
     fn half_close(&self) {
         // The peer may be gone already.
         let _ = rustix::net::shutdown(self, Shutdown::Write);
+    }
+}
+
+/// What is said to one whose request nobody has read, in its own protocol: nothing, if that cannot be known.
+pub(super) fn refusal(first: &[u8], wording: &Wording) -> Vec<u8> {
+    match preface::tell(first) {
+        Some(Protocol::Http1) => Answer::never_started(None, wording).into_bytes(),
+        Some(Protocol::Http2) => preface::GO_AWAY.to_vec(),
+        None => Vec::new(),
     }
 }
 

@@ -39,12 +39,12 @@ impl Drainable for Server {
     }
 
     fn in_flight(&self) -> InFlight {
-        let conns = self.shared.conns();
-        let busy = conns
-            .iter()
-            .filter(|conn| matches!(conn.word.phase(), word::Phase::Handler | word::Phase::Responding));
-        let exchanges = busy.filter_map(|conn| conn.exchange()).filter(|exchange| exchange.is_in_flight());
-        InFlight::named(exchanges.map(|exchange| Unit { name: exchange.name(), age: None }))
+        let conns = self.shared.conns().into_iter();
+        // One that is the rescue's is as good as answered.
+        let conns = conns.filter(|conn| conn.word.phase() != word::Phase::Taken);
+        let exchanges = conns.flat_map(|conn| conn.exchanges());
+        let in_flight = exchanges.filter(|exchange| exchange.is_in_flight());
+        InFlight::named(in_flight.map(|exchange| Unit { name: exchange.name(), age: None }))
     }
 
     fn claim(&self, claims: &Claims) {

@@ -16,6 +16,8 @@ pub(crate) struct Config {
     pub(super) duck: LameDuck,
     pub(super) probes: bool,
     pub(super) shared_listener: bool,
+    /// Handlers attach jobs though requests are none.
+    pub(super) attach: bool,
 }
 
 impl Default for Config {
@@ -27,11 +29,17 @@ impl Default for Config {
             duck: LameDuck::default(),
             probes: false,
             shared_listener: false,
+            attach: false,
         }
     }
 }
 
 impl Config {
+    /// Whether handlers find a `RequestJob`.
+    pub(crate) fn attaches(&self) -> bool {
+        self.attach || self.jobs.is_some()
+    }
+
     pub(crate) fn probe(&self, method: &Method, path: &str) -> Option<Probe> {
         let asks = self.probes && (method == Method::GET || method == Method::HEAD);
         let of = |(known, probe): (&str, Probe)| (known == path).then_some(probe);

@@ -7,7 +7,9 @@ mod shared;
 
 use std::{
     convert::Infallible,
-    fmt, io,
+    fmt,
+    future::{Future, ready},
+    io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
     time::Duration,
@@ -86,6 +88,14 @@ impl Server {
         }
     }
 
+    /// Gives every handler a [`RequestJob`](crate::RequestJob) although requests are no jobs here, so that it can
+    /// [attach](crate::RequestJob::attach) the jobs of other stores. (Where requests are jobs, they have one anyway; what
+    /// stands in the extensions of a request costs it some allocations.)
+    #[must_use]
+    pub fn handlers_attach_jobs(self) -> Self {
+        self.configure(|config| config.attach = true)
+    }
+
     /// Answers `GET /livez` (200 to the end) and `GET /readyz` (503 from the announcement on, with the time left)
     /// before the service is asked. These probes are no jobs, and no traffic; a probe route of the service's own is both,
     /// and is turned away once traffic is quiet.
@@ -149,8 +159,9 @@ impl Server {
         self.shared.listener.local_addr()
     }
 
-    /// Serves until the shutdown has answered everyone and dropped the rest. The peer's `SocketAddr` is in each
-    /// request's extensions.
+    /// Serves until the shutdown has answered everyone and dropped the rest: HTTP/1 and HTTP/2, told apart by their first
+    /// bytes. The service may be any of tower's: an axum `Router`, tonic's `Routes`, a `service_fn`. An error of its is
+    /// answered with 500.
     ///
     /// # Errors
     ///
@@ -162,8 +173,64 @@ impl Server {
     /// Dropped, it accepts no more; connections go on, and the shutdown answers what is left in the accept queue.
     pub async fn serve<S, B>(&self, shutdown: &Handle, service: S) -> io::Result<()>
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
         S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.serve_with(shutdown, move |_| ready(Ok::<_, Infallible>(service.clone()))).await
+    }
+
+    /// Like [`serve`](Self::serve), with a service made for each connection, from its peer's address. What
+    /// `axum::serve` takes stands here as it is, `into_make_service_with_connect_info::<SocketAddr>()` included. A
+    /// connection whose service cannot be made is closed.
+    ///
+    /// # Errors
+    ///
+    /// Those of `serve`.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of `serve`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::SocketAddr;
+    /// use axum::{Router, extract::ConnectInfo, routing::get};
+    ///
+    /// # async fn run(http: sundown_http::Server, shutdown: sundown::Shutdown) -> std::io::Result<()> {
+    /// let app = Router::new().route("/", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string()));
+    /// // was: axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
+    /// http.serve_make_service(&shutdown, app.into_make_service_with_connect_info::<SocketAddr>()).await
+    /// # }
+    /// ```
+    pub async fn serve_make_service<M, S, B>(&self, shutdown: &Handle, mut make: M) -> io::Result<()>
+    where
+        M: Service<SocketAddr, Response = S>,
+        M::Future: Send + 'static,
+        M::Error: 'static,
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.serve_with(shutdown, move |peer| make.call(peer)).await
+    }
+
+    async fn serve_with<F, S, E, B>(
+        &self,
+        shutdown: &Handle,
+        mut connect: impl FnMut(SocketAddr) -> F,
+    ) -> io::Result<()>
+    where
+        F: Future<Output = Result<S, E>> + Send + 'static,
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        E: 'static,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
@@ -184,8 +251,7 @@ impl Server {
         while let Some((transport, peer)) = self.shared.next(&mut *listener, &runtime).await? {
             let io = driver::register(&self.shared, transport);
             self.shared.set_accepting(false);
-            let connection = driver::drive(self.shared.clone(), config.clone(), service.clone(), io, peer);
-            runtime.spawn(Box::pin(connection));
+            runtime.spawn(Box::pin(driver::drive(config.clone(), connect(peer), io)));
         }
         self.shared.over().await;
         Ok(())

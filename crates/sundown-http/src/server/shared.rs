@@ -204,6 +204,9 @@ impl Shared {
     /// Wakes a connection's task. Wakers are foreign code: one that panics keeps nobody else asleep.
     pub(crate) fn wake(&self, conn: &Conn) {
         let _ = catch_unwind(AssertUnwindSafe(|| conn.task.wake()));
+        if let Some(streams) = conn.streams() {
+            streams.wake();
+        }
     }
 
     /// Tells the rescue that a connection has moved.

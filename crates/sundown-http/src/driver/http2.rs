@@ -1,0 +1,89 @@
+//! One connection of HTTP/2.
+//!
+//! It is told to go away as soon as the server drains: its peer then opens no more streams, and may try those elsewhere
+//! that it had opened too late (RFC 9113 section 6.8). hyper says so twice, as it must: once at once, with the highest
+//! id there is, and once with the real last one, when a PING has come back. For that it would wait without limit.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{body::Incoming, server::conn::http2};
+use sundown::Runtime;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{
+    body::BoxError,
+    io::TrackedIo,
+    layer::{AnswerLayer, Place},
+    phase::Phase,
+    server::Config,
+    timer::Timer,
+};
+
+/// How long a peer without streams may take to acknowledge that we go away: some round trips around the world. Some
+/// never do (<https://github.com/nghttp2/nghttp2/issues/1103>).
+pub(crate) const GOODBYE: Duration = Duration::from_millis(500);
+
+pub(super) async fn drive<S, B>(config: Arc<Config>, service: S, io: TrackedIo)
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let server = io.server().clone();
+    let conn = io.conn().clone();
+    let Some(runtime) = server.runtime().cloned() else { return };
+    let streams = conn.open_streams();
+    let answering = AnswerLayer::new(server.clone(), config, Place::Streams(streams.clone())).layer(service);
+    let connection = http2::Builder::new(Tasks(runtime.clone()))
+        .timer(Timer(runtime.clone()))
+        .serve_connection(io, hyper::service::service_fn(move |request| answering.begin(request)));
+    let mut connection = pin!(connection);
+    let mut asked = false;
+    let mut goodbye = None;
+    poll_fn(|cx| {
+        // First, so that a change of phase between the look and the poll wakes us again.
+        conn.task.register(cx.waker());
+        let phase = server.phase();
+        if phase >= Phase::Forced {
+            return Poll::Ready(());
+        }
+        // Before its first request a newcomer is not told: that one is on its way.
+        if !asked && (phase >= Phase::Closing || (phase >= Phase::Draining && streams.had_any())) {
+            asked = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        // An error is the connection's end: the peer went away, or broke the protocol, which h2 has told it.
+        if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if !asked || !streams.is_empty() {
+            goodbye = None;
+            return Poll::Pending;
+        }
+        let goodbye = goodbye.get_or_insert_with(|| runtime.sleep_until(runtime.now() + GOODBYE));
+        goodbye.as_mut().poll(cx).map(|()| conn.half_close())
+    })
+    .await;
+}
+
+/// Where hyper runs the tasks of streams.
+#[derive(Clone)]
+struct Tasks(Arc<dyn Runtime>);
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        self.0.spawn(Box::pin(task));
+    }
+}

@@ -91,16 +91,19 @@ fn a_handler_that_ends_around_the_answer_step_answers_or_is_answered_for() {
 
 #[test]
 fn a_blocking_handler_that_ends_around_the_rescue_answers_or_is_answered_for() {
-    /// In this time after the claim, the handlers block their threads; 100 ms later, the rescue begins.
+    /// In this time after the claim, the handlers block their threads; 250 ms later, the rescue begins.
     const DELAY: Duration = Duration::from_millis(100);
-    const RESCUE: i64 = 205_000;
+    const RESCUE: i64 = 353_000;
+    /// Handlers that end meanwhile, in microseconds: a runtime that does nothing at all would not be waited for so long.
+    const PACE: [i64; 4] = [160_000, 220_000, 280_000, 335_000];
     // One for each handler, and some to spare.
-    let threads = (CROWD + 2).to_string();
+    let threads = (CROWD + PACE.len() + 2).to_string();
     let (mut answered, mut told) = (0, 0);
     for _ in 0..4 {
         let monitor = Monitor::start(|_| Answer::AcknowledgeAfter(DELAY));
         let mut service = PROGRAMS.responder(&[("THREADS", &threads)], Some(&monitor));
         let slow = service.begin("/wait", "slow");
+        let pace = PACE.map(|us| service.begin(&format!("/after-claim?block=true&done=true&us={us}"), &us.to_string()));
         let clients =
             begin(&mut service, |at| format!("/after-claim?block=true&done=true&us={}", RESCUE + at));
         terminate_and_hurry(&service, &monitor);
@@ -109,6 +112,7 @@ fn a_blocking_handler_that_ends_around_the_rescue_answers_or_is_answered_for() {
         })
         .len();
         slow.only_reply("GET").assert_success("handed-over", "slow");
+        pace.map(|client| client.only_reply("GET").status).iter().for_each(|status| assert_eq!(*status, 200));
         let ending = service.end();
         ending.assert_code(0);
         told += ending.report().note("http", "answered by the rescue");

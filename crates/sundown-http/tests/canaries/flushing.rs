@@ -1,5 +1,5 @@
-//! Canaries for what hyper does and does not document, and `src/io.rs` leans on. If one of them falls, so does the
-//! state word's knowledge of what is in the socket: read that file before you change anything here.
+//! HTTP/1: when hyper flushes. `src/io.rs` leans on it: if one of these falls, so does the state word's knowledge of what
+//! is in the socket.
 
 use std::{
     cell::RefCell,

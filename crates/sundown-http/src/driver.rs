@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use sundown::Transport;
 use tower_service::Service;
 
+use self::http1::Http1;
 pub(crate) use self::http2::GOODBYE;
 use crate::{
     body::BoxError,
@@ -25,6 +26,7 @@ use crate::{
     phase::Phase,
     preface::Protocol,
     server::{Config, Shared},
+    timer::Timer,
 };
 
 /// How long a newcomer may take to send its first byte before its connection counts as idle: as long as traffic must be
@@ -44,7 +46,7 @@ pub(crate) fn register(server: &Arc<Shared>, transport: Arc<dyn Transport>) -> T
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn drive<F, S, E, B>(config: Arc<Config>, service: F, mut io: TrackedIo)
+pub(crate) async fn drive<F, S, E, B>(config: Arc<Config>, timer: Timer, service: F, mut io: TrackedIo)
 where
     F: Future<Output = Result<S, E>>,
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -53,23 +55,23 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    match tell(&mut io, &config).await {
+    let told = tell(&mut io, &timer, config.header_read_timeout).await;
+    match told {
         None => io.end().await,
         Some(protocol) => {
             let Ok(service) = service.await else { return io.end().await };
             match protocol {
-                Protocol::Http1 => http1::drive(config, service, io).await,
-                Protocol::Http2 => http2::drive(config, service, io).await,
+                Protocol::Http1 => Box::pin(Http1::new(config, timer, service, io)).await,
+                Protocol::Http2 => Box::pin(http2::drive(config, timer, service, io)).await,
             }
         }
     }
 }
 
 /// Waits for the bytes that tell the protocol; `None` if the connection is to end before.
-async fn tell(io: &mut TrackedIo, config: &Config) -> Option<Protocol> {
+async fn tell(io: &mut TrackedIo, timer: &Timer, patience: Duration) -> Option<Protocol> {
     let server = io.server().clone();
     let conn = io.conn().clone();
-    let runtime = server.runtime()?;
     let mut timeout = None;
     poll_fn(|cx| {
         // First, so that a change of phase between the look and the poll wakes us again.
@@ -84,8 +86,7 @@ async fn tell(io: &mut TrackedIo, config: &Config) -> Option<Protocol> {
             // An error is the connection's end: the peer went away.
             return Poll::Ready(told.unwrap_or(None));
         }
-        let timeout =
-            timeout.get_or_insert_with(|| runtime.sleep_until(runtime.now() + config.header_read_timeout));
+        let timeout = timeout.get_or_insert_with(|| timer.after(patience));
         timeout.as_mut().poll(cx).map(|()| None)
     })
     .await

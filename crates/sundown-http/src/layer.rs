@@ -79,15 +79,19 @@ impl From<Lost> for Taken {
     }
 }
 
-impl<S, B> Answering<S>
+impl<S, B> hyper::service::Service<Request<Incoming>> for Answering<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone,
     S::Error: Into<BoxError>,
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
+    type Response = Response<ResponseBody<B>>;
+    type Error = Taken;
+    type Future = Exchanging<S, B>;
+
     /// Begins an exchange: at once, not when its future is first polled. From here on the connection is in a handler.
-    pub(crate) fn begin(&self, mut request: Request<Incoming>) -> Exchanging<S, B> {
+    fn call(&self, mut request: Request<Incoming>) -> Exchanging<S, B> {
         match self.context.admit(&mut request) {
             Ok(exchange) => Exchanging::begun(self.context.clone(), exchange, self.inner.clone(), request),
             Err(refusal) => Exchanging::refused(self.context.clone(), refusal),
@@ -113,6 +117,10 @@ impl Context {
     fn admit(&self, request: &mut Request<Incoming>) -> Result<Arc<Exchange>, Refusal> {
         let has_body = !request.body().is_end_stream();
         self.arrive(has_body).map_err(|Lost| Refusal::Taken)?;
+        self.begin(request, has_body).inspect_err(|_| self.leave_empty())
+    }
+
+    fn begin(&self, request: &mut Request<Incoming>, has_body: bool) -> Result<Arc<Exchange>, Refusal> {
         let method = request.method().clone();
         if let Some(probe) = self.config.probe(&method, request.uri().path()) {
             let (status, text) = probe.answer(self.server.readiness());
@@ -145,7 +153,6 @@ impl Context {
             self.server.expect_no_more(expected);
         }
         conn.set_lingers(has_body);
-        conn.set_exchange(None);
         Ok(())
     }
 
@@ -157,6 +164,13 @@ impl Context {
                 exchange
             }
             Place::Streams(streams) => streams.seat(exchange),
+        }
+    }
+
+    /// No exchange follows the one before.
+    fn leave_empty(&self) {
+        if let Place::Serial(conn) = &self.place {
+            conn.set_exchange(None);
         }
     }
 

@@ -13,6 +13,12 @@ use sundown::Runtime;
 #[derive(Clone)]
 pub(crate) struct Timer(pub(crate) Arc<dyn Runtime>);
 
+impl Timer {
+    pub(crate) fn after(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        self.0.sleep_until(self.0.now() + duration)
+    }
+}
+
 impl hyper::rt::Timer for Timer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
         self.sleep_until(self.0.now() + duration)

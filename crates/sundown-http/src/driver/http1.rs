@@ -1,30 +1,74 @@
 //! One connection of HTTP/1.
 
 use std::{
-    future::{Future, poll_fn},
-    pin::pin,
+    future::Future,
+    pin::Pin,
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::{body::Incoming, server::conn::http1};
+use hyper::{
+    body::Incoming,
+    server::conn::http1::{Builder, UpgradeableConnection},
+};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::may_close;
 use crate::{
     body::BoxError,
+    conn::Conn,
     io::TrackedIo,
-    layer::{AnswerLayer, Place},
+    layer::{AnswerLayer, Answering, Place},
     phase::Phase,
-    server::Config,
+    server::{Config, Shared},
     timer::Timer,
 };
 
-pub(super) async fn drive<S, B>(config: Arc<Config>, service: S, io: TrackedIo)
+pin_project_lite::pin_project! {
+    /// Resolves when the connection has ended. (By hand, since an `async` block would keep room for the connection twice.)
+    pub(super) struct Http1<S, B>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>>,
+        S: Clone,
+        S: 'static,
+        S::Error: Into<BoxError>,
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        #[pin]
+        connection: UpgradeableConnection<TrackedIo, Answering<S>>,
+        server: Arc<Shared>,
+        conn: Arc<Conn>,
+        // hyper has been told to stop.
+        asked: bool,
+    }
+}
+
+impl<S, B> Http1<S, B>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + 'static,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn new(config: Arc<Config>, timer: Timer, service: S, io: TrackedIo) -> Self {
+        let server = io.server().clone();
+        let conn = io.conn().clone();
+        let mut builder = Builder::new();
+        builder.half_close(true).timer(timer).header_read_timeout(config.header_read_timeout);
+        let layer = AnswerLayer::new(server.clone(), config, Place::Serial(conn.clone()));
+        let connection = builder.serve_connection(io, layer.layer(service)).with_upgrades();
+        // Who comes when idle connections are already being closed has a request on its way.
+        let asked = server.phase() >= Phase::Closing && conn.newcomer().is_some();
+        Http1 { connection, server, conn, asked }
+    }
+}
+
+impl<S, B> Future for Http1<S, B>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -32,35 +76,23 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let server = io.server().clone();
-    let conn = io.conn().clone();
-    let Some(runtime) = server.runtime().cloned() else { return };
-    let header_read_timeout = config.header_read_timeout;
-    let answering = AnswerLayer::new(server.clone(), config, Place::Serial(conn.clone())).layer(service);
-    let connection = http1::Builder::new()
-        .half_close(true)
-        .timer(Timer(runtime))
-        .header_read_timeout(header_read_timeout)
-        .serve_connection(io, hyper::service::service_fn(move |request| answering.begin(request)))
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    // Who comes when idle connections are already being closed has a request on its way.
-    let mut asked = server.phase() >= Phase::Closing && conn.newcomer().is_some();
-    poll_fn(|cx| {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
         // First, so that a change of phase between the look and the poll wakes us again.
-        conn.task.register(cx.waker());
-        let phase = server.phase();
+        this.conn.task.register(cx.waker());
+        let phase = this.server.phase();
         if phase >= Phase::Forced {
-            conn.prepare_cut();
+            this.conn.prepare_cut();
             return Poll::Ready(());
         }
-        if !asked && phase >= Phase::Closing && may_close(&conn) {
-            asked = true;
-            connection.as_mut().graceful_shutdown();
-            conn.word.set_last();
+        if !*this.asked && phase >= Phase::Closing && may_close(this.conn) {
+            *this.asked = true;
+            this.connection.as_mut().graceful_shutdown();
+            this.conn.word.set_last();
         }
         // An error is the connection's end: the peer went away, or what it sent was no HTTP, which hyper has answered.
-        connection.as_mut().poll(cx).map(drop)
-    })
-    .await;
+        this.connection.poll(cx).map(drop)
+    }
 }

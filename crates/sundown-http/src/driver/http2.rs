@@ -33,7 +33,7 @@ use crate::{
 /// never do (<https://github.com/nghttp2/nghttp2/issues/1103>).
 pub(crate) const GOODBYE: Duration = Duration::from_millis(500);
 
-pub(super) async fn drive<S, B>(config: Arc<Config>, service: S, io: TrackedIo)
+pub(super) async fn drive<S, B>(config: Arc<Config>, timer: Timer, service: S, io: TrackedIo)
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -43,13 +43,11 @@ where
 {
     let server = io.server().clone();
     let conn = io.conn().clone();
-    let Some(runtime) = server.runtime().cloned() else { return };
     let streams = conn.open_streams();
     let answering = AnswerLayer::new(server.clone(), config, Place::Streams(streams.clone())).layer(service);
-    let connection = http2::Builder::new(Tasks(runtime.clone()))
-        .timer(Timer(runtime.clone()))
-        .serve_connection(io, hyper::service::service_fn(move |request| answering.begin(request)));
-    let mut connection = pin!(connection);
+    let mut builder = http2::Builder::new(Tasks(timer.0.clone()));
+    builder.timer(timer.clone());
+    let mut connection = pin!(builder.serve_connection(io, answering));
     let mut asked = false;
     let mut goodbye = None;
     poll_fn(|cx| {
@@ -72,7 +70,7 @@ where
             goodbye = None;
             return Poll::Pending;
         }
-        let goodbye = goodbye.get_or_insert_with(|| runtime.sleep_until(runtime.now() + GOODBYE));
+        let goodbye = goodbye.get_or_insert_with(|| timer.after(GOODBYE));
         goodbye.as_mut().poll(cx).map(|()| conn.half_close())
     })
     .await;

@@ -23,7 +23,7 @@ use sundown::{Handle, Jobs, Reason};
 use tower_service::Service;
 
 pub(crate) use self::{config::Config, shared::Shared};
-use crate::{body::BoxError, driver, traffic::LameDuck};
+use crate::{body::BoxError, driver, timer::Timer, traffic::LameDuck};
 
 /// An HTTP/1 server whose every client gets an answer.
 ///
@@ -251,7 +251,7 @@ impl Server {
         while let Some((transport, peer)) = self.shared.next(&mut *listener, &runtime).await? {
             let io = driver::register(&self.shared, transport);
             self.shared.set_accepting(false);
-            runtime.spawn(Box::pin(driver::drive(config.clone(), connect(peer), io)));
+            runtime.spawn(Box::pin(driver::drive(config.clone(), Timer(runtime.clone()), connect(peer), io)));
         }
         self.shared.over().await;
         Ok(())

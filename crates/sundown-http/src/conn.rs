@@ -61,16 +61,19 @@ impl Conn {
         }
     }
 
+    #[inline]
     pub(crate) fn exchange(&self) -> Option<Arc<Exchange>> {
         self.exchange.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The request that is on it now; the one before it has been answered.
+    #[inline]
     pub(crate) fn set_exchange(&self, exchange: Option<Arc<Exchange>>) {
         let mut current = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *current, exchange);
         drop(current);
-        if let Some(before) = before {
+        // If it is nobody else's, it ends by being dropped.
+        if let Some(before) = before.filter(|before| Arc::strong_count(before) > 1) {
             before.end();
         }
     }
@@ -95,10 +98,12 @@ impl Conn {
         self.expected.store(place.unwrap_or(NOT_EXPECTED), Ordering::Relaxed);
     }
 
+    #[inline]
     pub(crate) fn is_expected(&self) -> bool {
         self.expected.load(Ordering::Relaxed) != NOT_EXPECTED
     }
 
+    #[inline]
     pub(crate) fn take_expected(&self) -> Option<usize> {
         if !self.is_expected() {
             return None;
@@ -126,11 +131,13 @@ impl Conn {
 
     // Relaxed, these: each is written by the connection's task before it gives the word away, which publishes it.
 
+    #[inline]
     pub(crate) fn set_lingers(&self, lingers: bool) {
         self.lingers.store(lingers, Ordering::Relaxed);
     }
 
     /// Notes whether what was just read ends where a head ends.
+    #[inline]
     pub(crate) fn set_ends_open(&self, read: &[u8]) {
         if !read.is_empty() {
             let whole = read.ends_with(b"\n\r\n") || read.ends_with(b"\n\n");
@@ -138,10 +145,12 @@ impl Conn {
         }
     }
 
+    #[inline]
     pub(crate) fn ends_open(&self) -> bool {
         self.ends_open.load(Ordering::Relaxed)
     }
 
+    #[inline]
     pub(crate) fn set_close_delimited(&self, close_delimited: bool) {
         self.close_delimited.store(close_delimited, Ordering::Relaxed);
     }

@@ -125,18 +125,21 @@ impl Exchange {
     }
 
     /// A response is on its way; no other can follow.
+    #[inline]
     pub(crate) fn set_stage(&self, stage: Stage) {
         // Relaxed: it stands for itself.
         self.stage.store(stage as u8, Ordering::Relaxed);
     }
 
     /// Whether no response is on its way.
+    #[inline]
     pub(crate) fn waits(&self) -> bool {
         self.stage.load(Ordering::Relaxed) == Stage::Handler as u8
     }
 
     /// Whether any job was ever attached. Acquire and Release: who sees it finds the job under the lock anyway, and who
     /// does not see it came before.
+    #[inline]
     fn has_jobs(&self) -> bool {
         self.has_jobs.load(Ordering::Acquire)
     }
@@ -178,6 +181,7 @@ impl Exchange {
     }
 
     /// The request's own job completes with the response. `Err` if any job that the response speaks for was taken.
+    #[inline]
     pub(crate) fn complete(&self) -> Result<(), Taken> {
         if !self.has_jobs() {
             return Ok(());
@@ -189,6 +193,7 @@ impl Exchange {
     }
 
     /// Whether the claim has taken any of its jobs.
+    #[inline]
     pub(crate) fn was_taken(&self) -> bool {
         if !self.has_jobs() {
             return false;

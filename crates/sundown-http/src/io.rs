@@ -91,7 +91,11 @@ impl TrackedIo {
 
     fn write(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let taken = || io::Error::from(io::ErrorKind::BrokenPipe);
-        if !self.conn.word.is_responding() && self.conn.exchange().is_none() {
+        if self.conn.word.is_responding() {
+            // It is the runtime's until all of it is written.
+            return self.conn.transport.poll_write_vectored(cx, bufs);
+        }
+        if self.conn.exchange().is_none() {
             // hyper refuses what it could not read; more of it may come.
             self.conn.set_lingers(true);
         }

@@ -145,6 +145,7 @@ impl Context {
     }
 
     /// A request has come whole, but for its body.
+    #[inline]
     fn arrive(&self, has_body: bool) -> Result<(), Lost> {
         let Place::Serial(conn) = &self.place else { return Ok(()) };
         // Behind a body nobody knows where the next head begins; behind a head without one, it is what was read with it.
@@ -156,6 +157,7 @@ impl Context {
         Ok(())
     }
 
+    #[inline]
     fn seat(&self, exchange: Exchange) -> Arc<Exchange> {
         match &self.place {
             Place::Serial(conn) => {
@@ -175,6 +177,7 @@ impl Context {
     }
 
     /// Nothing more comes of it. Over HTTP/1 its answer may still be on its way, and the connection knows when it is not.
+    #[inline]
     pub(crate) fn vacate(&self, exchange: &Exchange) {
         if let Place::Streams(streams) = &self.place {
             streams.vacate(exchange);
@@ -183,6 +186,7 @@ impl Context {
     }
 
     /// Whoever polls this is woken when the server goes on.
+    #[inline]
     pub(crate) fn register(&self, exchange: &Exchange, cx: &task::Context<'_>) {
         match &self.place {
             // The connection's own task polls it, and has registered itself.
@@ -192,6 +196,7 @@ impl Context {
     }
 
     /// A response's body has been handed out whole, or dropped.
+    #[inline]
     pub(crate) fn body_done(&self, exchange: Option<&Exchange>) {
         match &self.place {
             Place::Serial(conn) => conn.word.body_done(),
@@ -281,6 +286,7 @@ impl Context {
     }
 
     /// Its response is on its way.
+    #[inline]
     fn let_go(&self, exchange: &Exchange, stage: Stage) {
         exchange.set_stage(stage);
         if let Place::Streams(_) = &self.place {
@@ -321,7 +327,12 @@ impl Context {
 
 /// Whether the connection ends with this response.
 fn says_close(headers: &HeaderMap) -> bool {
-    headers.get_all(header::CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+    // Most responses say nothing of it.
+    headers.contains_key(header::CONNECTION)
+        && headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
 enum NoJob {

@@ -25,6 +25,7 @@ const ALL: [Phase; 6] =
 pub(crate) struct PhaseCell(AtomicU8);
 
 impl PhaseCell {
+    #[inline]
     pub(crate) fn get(&self) -> Phase {
         // Acquire: who sees `Answering` also sees the fates that were settled before it.
         ALL[usize::from(self.0.load(Ordering::Acquire))]

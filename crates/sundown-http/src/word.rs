@@ -93,15 +93,18 @@ pub(crate) struct Lost;
 #[derive(Debug, Default)]
 pub(crate) struct Word(AtomicU32);
 
+#[inline]
 fn phase(word: u32) -> Phase {
     PHASES[(word & PHASE) as usize]
 }
 
 impl Word {
+    #[inline]
     pub(crate) fn phase(&self) -> Phase {
         phase(self.0.load(Ordering::Acquire))
     }
 
+    #[inline]
     pub(crate) fn is_responding(&self) -> bool {
         matches!(self.phase(), Phase::Responding | Phase::Upgraded | Phase::Framed)
     }
@@ -115,6 +118,7 @@ impl Word {
     // ---- the runtime's side
 
     /// A request head is complete. `ahead`: more than that has been read.
+    #[inline]
     pub(crate) fn begin_request(&self, ahead: bool) -> Result<(), Lost> {
         let more = if ahead { AHEAD } else { 0 };
         self.update(|word| match phase(word) {
@@ -127,6 +131,7 @@ impl Word {
 
     /// The handler's answer may go out. If it says that it is the last, no byte may ever follow it: what the kernel
     /// holds then is not a request, but the rest of this one.
+    #[inline]
     pub(crate) fn release(&self, is_last: bool) -> Result<(), Lost> {
         let last = if is_last { FINAL } else { 0 };
         self.update(|word| {
@@ -145,11 +150,13 @@ impl Word {
         self.update(|word| (phase(word) == Phase::Handler).then_some(Phase::Upgraded as u32))
     }
 
+    #[inline]
     pub(crate) fn body_done(&self) {
         self.0.fetch_or(BODY_DONE, Ordering::AcqRel);
     }
 
     /// hyper's buffer is empty, and all of it is in the socket.
+    #[inline]
     pub(crate) fn flushed(&self) -> Flushed {
         // The common case of a connection that waits for its handler or its peer costs one load.
         if self.0.load(Ordering::Acquire) & DIRTY == 0 {
@@ -172,32 +179,49 @@ impl Word {
     }
 
     /// Before a read.
+    #[inline]
     pub(crate) fn start_read(&self) -> Result<Reading, Lost> {
         match self.phase() {
             Phase::Idle => {}
             Phase::Taken => return Err(Lost),
             // Body bytes, or a tunnel's: nobody's decision depends on them.
-            _ => return Ok(Reading { idle: false }),
+            _ => return Ok(Reading { idle: false, head: false }),
         }
-        self.update(|word| (phase(word) != Phase::Taken).then_some(word | BUSY))?;
-        Ok(Reading { idle: true })
+        // Only the runtime's task sets it, and it does one thing at a time: an addition is a fetch_or, and cheaper.
+        let before = self.0.fetch_add(BUSY, Ordering::AcqRel);
+        // (On a word that is taken, it means nothing.)
+        if phase(before) == Phase::Taken {
+            Err(Lost)
+        } else {
+            Ok(Reading { idle: true, head: before & HEAD != 0 })
+        }
     }
 
+    #[inline]
     pub(crate) fn end_read(&self, reading: Reading, read: Read) {
-        if reading.idle {
-            let _ = self.update(|word| {
-                let word = word & !BUSY;
-                Some(match read {
-                    Read::Nothing => word,
-                    Read::Head => word & !UNTOLD | HEAD,
-                    Read::Untold => word | UNTOLD | HEAD,
-                    Read::Preface => word & !PHASE & !UNTOLD & !HEAD | Phase::Framed as u32,
-                })
-            });
+        if !reading.idle {
+            return;
+        }
+        // While it is busy nobody else changes the word.
+        match read {
+            Read::Nothing => drop(self.0.fetch_sub(BUSY, Ordering::AcqRel)),
+            Read::Head if !reading.head => drop(self.0.fetch_add(HEAD - BUSY, Ordering::AcqRel)),
+            _ => {
+                let _ = self.update(|word| {
+                    let word = word & !BUSY;
+                    Some(match read {
+                        Read::Nothing => word,
+                        Read::Head => word & !UNTOLD | HEAD,
+                        Read::Untold => word | UNTOLD | HEAD,
+                        Read::Preface => word & !PHASE & !UNTOLD & !HEAD | Phase::Framed as u32,
+                    })
+                });
+            }
         }
     }
 
     /// Before a write. In mid-request it is an interim response; with no request, hyper's own refusal of what it read.
+    #[inline]
     pub(crate) fn start_write(&self) -> Result<(), Lost> {
         match self.phase() {
             Phase::Responding | Phase::Upgraded | Phase::Framed => Ok(()),
@@ -211,6 +235,7 @@ impl Word {
         }
     }
 
+    #[inline]
     pub(crate) fn end_write(&self) {
         if self.0.load(Ordering::Acquire) & BUSY != 0 {
             self.0.fetch_and(!BUSY, Ordering::AcqRel);
@@ -269,6 +294,7 @@ impl Word {
     }
 
     /// Goes to what `next` says, unless that is nothing.
+    #[inline]
     fn update(&self, next: impl FnMut(u32) -> Option<u32>) -> Result<(), Lost> {
         self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).map(drop).map_err(|_| Lost)
     }
@@ -287,6 +313,8 @@ pub(crate) enum Flushed {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
     idle: bool,
+    /// Part of a head was known before.
+    head: bool,
 }
 
 #[cfg(test)]

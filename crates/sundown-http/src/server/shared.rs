@@ -95,10 +95,12 @@ impl Shared {
         self.config().wording.clone()
     }
 
+    #[inline]
     pub(crate) fn phase(&self) -> Phase {
         self.phase.get()
     }
 
+    #[inline]
     pub(crate) fn is_draining(&self) -> bool {
         self.phase() >= Phase::Draining
     }
@@ -108,6 +110,7 @@ impl Shared {
         self.is_draining() || self.watch.get().is_some_and(Watch::is_draining)
     }
 
+    #[inline]
     pub(crate) fn runtime(&self) -> Option<&Arc<dyn Runtime>> {
         self.serving.get().map(|serving| &serving.runtime)
     }
@@ -117,8 +120,12 @@ impl Shared {
     }
 
     /// A request has come.
+    #[inline]
     pub(crate) fn touch(&self) {
-        if let Some(serving) = self.serving.get().filter(|_| self.phase() == Phase::Draining) {
+        if self.phase() != Phase::Draining {
+            return;
+        }
+        if let Some(serving) = self.serving.get() {
             serving.traffic.touch(serving.runtime.now());
         }
     }
@@ -210,6 +217,7 @@ impl Shared {
     }
 
     /// Tells the rescue that a connection has moved.
+    #[inline]
     pub(crate) fn ring(&self) {
         fence(Ordering::SeqCst);
         if self.phase() >= Phase::Answering {

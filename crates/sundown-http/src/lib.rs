@@ -32,6 +32,9 @@ mod phase;
 mod probe;
 mod rescue;
 mod timer;
+#[cfg(feature = "tls")]
+#[cfg_attr(not(test), expect(dead_code, reason = "no connection of the server speaks it yet"))]
+mod tls;
 mod traffic;
 mod word;
 

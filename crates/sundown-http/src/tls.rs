@@ -17,7 +17,8 @@
 //!    gives the turn back: from there on the runtime sends and decrypts nothing. While the runtime has the turn, it takes
 //!    nothing and says that it is busy. It must be able to: the state word keeps the runtime's *writes* from the rescue, but
 //!    a read of a request's body goes on beside it, and may have tickets, or an alert, to send.
-//! 5. **The rescue never waits.** Under the lock there is only rustls. That runs code of the user's in the handshake (to
+//! 5. **The rescue never waits.** Under the lock there is only rustls (and the rescue's own system call, which waits for
+//!    nothing). That runs code of the user's in the handshake (to
 //!    find a certificate, to sign, to verify), which may take its time; so the rescue only tries the lock.
 //! 6. **One reader.** Who reads the socket feeds what he read before anybody reads on. Nothing here sees to that, but the
 //!    word does: it cannot be taken while the runtime reads on an idle connection, and of one that has a request in a handler
@@ -30,29 +31,31 @@
 //! So it is an end, not an error; but for an end in the middle of the handshake.
 
 mod records;
+mod rescue;
 mod session;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use std::{
     io::{self, IoSlice},
-    os::fd::BorrowedFd,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
 };
 
-use rustix::{io::Errno, net::RecvFlags};
 use rustls::ServerConfig;
 use sundown::Transport;
 
-use self::session::{Encrypted, Session};
+pub(crate) use self::rescue::{Received, Sealed};
+use self::{
+    session::{Encrypted, Session},
+    turn::Turn,
+};
 
 /// How much plaintext is accepted at once: two full records.
 const BATCH: usize = 32 * 1024;
 /// How much is read at once, on the stack.
 const CHUNK: usize = 8 * 1024;
-/// How many chunks the rescue reads of one connection before it looks at the next.
-const A_ROUND: usize = 16;
 
 /// The TLS of one connection.
 #[derive(Debug)]
@@ -65,36 +68,6 @@ pub(crate) enum Alpn {
     Http2,
     /// It offered nothing, or something else that the configuration allows.
     Unspecified,
-}
-
-/// What the rescue has sealed.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Sealed {
-    /// All that is still to be written on the socket. Nobody else writes there any more.
-    Bytes(Vec<u8>),
-    /// The runtime is in the middle of a step: try again in a moment.
-    Busy,
-    /// The peer would understand nothing: close it.
-    Impossible,
-}
-
-/// What the rescue has found on a connection that no handler has.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Received {
-    /// No byte of the peer's is unread.
-    Nothing,
-    /// Part of a record, whose kind only the rest of it tells.
-    Partial,
-    /// Bytes of a request.
-    Request(Vec<u8>),
-    /// The peer will send no more, and says so by `close_notify` or by its FIN.
-    End,
-    /// The handshake is not over.
-    Handshaking,
-    /// The socket is broken, or what came is not TLS.
-    Failed,
-    /// The runtime is in the middle of a step: try again in a moment.
-    Busy,
 }
 
 impl Tls {
@@ -110,8 +83,6 @@ impl Tls {
         }
         Ok(Tls(Mutex::new(Session::new(config)?)))
     }
-
-    // ---- the runtime's side
 
     /// Drives the handshake to its end. What rustls has left to say at its end goes out with what follows.
     ///
@@ -213,50 +184,9 @@ impl Tls {
         self.lock().has_unread()
     }
 
-    // ---- the rescue's side, once it has taken the connection
-
-    /// All that is still to be written, in order: what the socket did not take before, the answer, `close_notify`. Without
-    /// an answer (`&[]`), it is how a connection ends that waits for none. The rest of the connection is the caller's: he
-    /// writes these bytes, and reads on only to discard.
-    pub(crate) fn seal(&self, answer: &[u8]) -> Sealed {
-        let Some(mut session) = self.try_lock() else { return Sealed::Busy };
-        session.seal(answer)
-    }
-
-    /// Reads what has come, without waiting, and says what it is. Only of a connection that no handler has; no more than
-    /// one chunk of a request.
-    pub(crate) fn receive(&self, socket: BorrowedFd<'_>) -> Received {
-        let Some(mut session) = self.try_lock() else { return Received::Busy };
-        let mut chunk = [0; CHUNK];
-        for _ in 0..A_ROUND {
-            if let Some(received) = session.receive() {
-                return received;
-            }
-            match rustix::net::recv(socket, &mut chunk, RecvFlags::DONTWAIT) {
-                Ok((bytes, _)) => session.handle_input(&chunk[..bytes]),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) if session.has_unread() => return Received::Partial,
-                Err(Errno::AGAIN) => return Received::Nothing,
-                Err(_) => return Received::Failed,
-            }
-        }
-        // It says much and asks nothing.
-        session.receive().unwrap_or(Received::Partial)
-    }
-
-    // ---- what both stand on
-
     /// A panic in the middle of a step (of the user's, in the handshake) leaves rustls in a state that says so itself.
     fn lock(&self) -> MutexGuard<'_, Session> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn try_lock(&self) -> Option<MutexGuard<'_, Session>> {
-        match self.0.try_lock() {
-            Ok(session) => Some(session),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
     }
 
     /// Reads, and sends what reading causes, until the step has a result.
@@ -310,42 +240,6 @@ impl Tls {
             if ready!(result)? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-        }
-    }
-}
-
-/// The right to write on the socket (invariant 2), with all that is to be written.
-struct Turn<'a> {
-    tls: &'a Tls,
-    bytes: Vec<u8>,
-    ended: bool,
-}
-
-impl<'a> Turn<'a> {
-    /// None if there is nothing to write.
-    fn take(tls: &'a Tls) -> io::Result<Option<Self>> {
-        let bytes = tls.lock().take_turn()?;
-        Ok(bytes.map(|bytes| Turn { tls, bytes, ended: false }))
-    }
-
-    /// The socket has taken so many of the bytes.
-    fn end(&mut self, written: usize, waits: bool) {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        if written < bytes.len() {
-            bytes.drain(..written);
-        } else {
-            // Nor is its room kept.
-            bytes = Vec::new();
-        }
-        self.ended = true;
-        self.tls.lock().end_turn(bytes, waits);
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.tls.lock().end_for_good();
         }
     }
 }

@@ -7,6 +7,8 @@ use std::{
     thread,
 };
 
+use rustix::event::PollFlags;
+
 use super::{
     wire::{Version, new_tls},
     *,
@@ -68,6 +70,36 @@ fn once_sealed_the_runtime_has_nothing_more_to_say() {
         drop(server);
         assert_eq!(read_all(&mut client).unwrap(), ANSWER);
     }
+}
+
+#[test]
+fn what_a_read_has_under_way_when_it_is_sealed_changes_nothing() {
+    let (tls, is_time) = (new_tls(), Arc::new(AtomicBool::new(false)));
+    let sealed = Arc::new(Mutex::new(None));
+    let (wire, peer) = Wire::pair();
+    let wire = wire.in_read({
+        let (tls, is_time, sealed) = (tls.clone(), is_time.clone(), sealed.clone());
+        move || {
+            if is_time.swap(false, Ordering::Relaxed) {
+                *sealed.lock().unwrap() = seal(&tls, ANSWER);
+            }
+        }
+    });
+    let server = Server { tls, wire };
+    let client = as_client(client(VERSIONS[1], &[], peer), |client| {
+        client.read_exact(&mut [0; 2]).unwrap();
+        // It would be told of by an alert, after the end.
+        client.sock.write_all(&[0xff; 30]).unwrap();
+        read_all(client).unwrap()
+    });
+    server.handshake().unwrap();
+    server.write_all(b"go");
+    server.wire.wait_for(PollFlags::IN);
+    is_time.store(true, Ordering::Relaxed);
+    assert_eq!(server.read(&mut [0; 10]).unwrap(), 0);
+    let bytes = sealed.lock().unwrap().take();
+    server.wire.send_all(&bytes.unwrap());
+    assert_eq!(client.join().unwrap().1, ANSWER);
 }
 
 #[test]

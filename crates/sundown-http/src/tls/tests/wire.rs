@@ -109,6 +109,8 @@ pub(super) struct Wire {
     blocked: AtomicUsize,
     /// What else happens in a write.
     in_write: Option<Box<dyn Fn() + Send + Sync>>,
+    /// What else happens in a read, after it has read.
+    in_read: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Wire {
@@ -122,6 +124,7 @@ impl Wire {
             writes: AtomicUsize::new(0),
             blocked: AtomicUsize::new(0),
             in_write: None,
+            in_read: None,
         };
         (wire, peer)
     }
@@ -134,6 +137,11 @@ impl Wire {
 
     pub(super) fn in_write(mut self, f: impl Fn() + Send + Sync + 'static) -> Self {
         self.in_write = Some(Box::new(f));
+        self
+    }
+
+    pub(super) fn in_read(mut self, f: impl Fn() + Send + Sync + 'static) -> Self {
+        self.in_read = Some(Box::new(f));
         self
     }
 
@@ -201,7 +209,11 @@ impl AsFd for Wire {
 impl Transport for Wire {
     fn poll_read(&self, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let room = buf.len().min(self.at_once.load(Ordering::Relaxed));
-        self.or_blocked((&self.socket).read(&mut buf[..room]), IN)
+        let result = (&self.socket).read(&mut buf[..room]);
+        if let Some(in_read) = &self.in_read {
+            in_read();
+        }
+        self.or_blocked(result, IN)
     }
 
     fn poll_write_vectored(&self, _: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {

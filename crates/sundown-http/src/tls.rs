@@ -17,9 +17,9 @@
 //!    gives the turn back: from there on the runtime sends and decrypts nothing. While the runtime has the turn, it takes
 //!    nothing and says that it is busy. It must be able to: the state word keeps the runtime's *writes* from the rescue, but
 //!    a read of a request's body goes on beside it, and may have tickets, or an alert, to send.
-//! 5. **The rescue never waits.** Under the lock there is only rustls (and the rescue's own system call, which waits for
-//!    nothing). That runs code of the user's in the handshake (to
-//!    find a certificate, to sign, to verify), which may take its time; so the rescue only tries the lock.
+//! 5. **The rescue never waits.** Under the lock there is only rustls, and the rescue's own system call, which waits for
+//!    nothing. rustls runs code of the user's in the handshake (to find a certificate, to sign, to verify), which may take
+//!    its time; so the rescue only tries the lock.
 //! 6. **One reader.** Who reads the socket feeds what he read before anybody reads on. Nothing here sees to that, but the
 //!    word does: it cannot be taken while the runtime reads on an idle connection, and of one that has a request in a handler
 //!    the rescue reads nothing ([`Tls::receive`]).

@@ -35,6 +35,9 @@ mod probe;
 mod rescue;
 mod streams;
 mod timer;
+#[cfg(feature = "tls")]
+#[cfg_attr(not(test), expect(dead_code, reason = "no connection of the server speaks it yet"))]
+mod tls;
 mod traffic;
 mod word;
 

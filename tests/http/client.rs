@@ -1,22 +1,19 @@
 //! A client that sends what it is told and keeps every byte it gets.
 
 use std::{
-    io::{self, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    io,
+    net::{SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use super::Reply;
+use super::{Reply, Transcript, stream::Stream};
 
-/// How long a byte is waited for: more than any shutdown here takes.
-const BOUND: Duration = Duration::from_secs(15);
-
-/// One connection.
+/// One connection, in clear or over [TLS](super::Tls::connect).
 #[derive(Debug)]
 pub struct Client {
-    stream: TcpStream,
+    stream: Stream,
     /// What has come and was not looked at yet.
     unread: Vec<u8>,
 }
@@ -37,7 +34,7 @@ impl Client {
     ///
     /// Those of `connect(2)`.
     pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
-        Self::new(TcpStream::connect_timeout(&address, BOUND)?)
+        Ok(Self::over(Stream::connect(address)?))
     }
 
     /// Connects with so small a receive buffer that little of an answer fits into it.
@@ -55,16 +52,13 @@ impl Client {
             )?;
             sockopt::set_socket_recv_buffer_size(&socket, 4096)?;
             rustix::net::connect(&socket, &address)?;
-            Self::new(TcpStream::from(socket))
+            Ok(Self::over(Stream::plain(TcpStream::from(socket))?))
         };
         connect().unwrap_or_else(|error| panic!("connecting to {address}: {error}"))
     }
 
-    fn new(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(BOUND))?;
-        stream.set_write_timeout(Some(BOUND))?;
-        Ok(Client { stream, unread: Vec::new() })
+    pub(super) fn over(stream: Stream) -> Self {
+        Client { stream, unread: Vec::new() }
     }
 
     /// Connects, and sends `GET` with this job id.
@@ -102,7 +96,7 @@ impl Client {
     ///
     /// When the connection is broken.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.write_all(bytes.as_ref())
+        self.stream.send(bytes.as_ref())
     }
 
     /// Ends our side; the other may still send.
@@ -111,7 +105,7 @@ impl Client {
     ///
     /// When the connection is broken.
     pub fn half_close(&mut self) {
-        self.stream.shutdown(Shutdown::Write).expect("the connection stands");
+        self.stream.half_close().expect("the connection stands");
     }
 
     /// Resets the connection.
@@ -120,7 +114,7 @@ impl Client {
     ///
     /// When the system refuses the option.
     pub fn reset(self) {
-        sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).expect("it is a socket");
+        sockopt::set_socket_linger(self.stream.socket(), Some(Duration::ZERO)).expect("it is a socket");
     }
 
     /// The next answer on a connection that goes on. `method` is what was asked.
@@ -136,8 +130,7 @@ impl Client {
                 self.unread.drain(..length);
                 return reply;
             }
-            let more = self.read().expect("an answer comes");
-            assert!(more > 0, "the connection ended: {:?}", String::from_utf8_lossy(&self.unread));
+            self.read_more();
         }
     }
 
@@ -148,28 +141,19 @@ impl Client {
     /// When they do not come.
     pub fn wait_for_bytes(&mut self, count: usize) {
         while self.unread.len() < count {
-            let more = self.read().expect("bytes come");
-            assert!(more > 0, "the connection ended: {:?}", String::from_utf8_lossy(&self.unread));
+            self.read_more();
         }
     }
 
-    fn read(&mut self) -> io::Result<usize> {
-        let mut some = [0; 16 * 1024];
-        let read = self.stream.read(&mut some)?;
-        self.unread.extend_from_slice(&some[..read]);
-        Ok(read)
+    fn read_more(&mut self) {
+        if let Err(end) = self.stream.read(&mut self.unread) {
+            panic!("{end:?} instead of more after {:?}", String::from_utf8_lossy(&self.unread));
+        }
     }
 
     /// Reads to the end of the connection.
     pub fn end(mut self) -> Transcript {
-        let end = loop {
-            match self.read() {
-                Ok(0) => break End::Fin,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break End::None,
-                Err(_) => break End::Reset,
-            }
-        };
+        let end = self.stream.read_to_end(&mut self.unread);
         Transcript { bytes: self.unread, end, at: Instant::now() }
     }
 
@@ -180,77 +164,5 @@ impl Client {
     /// When it is not whole, not alone, or the end is not clean.
     pub fn only_reply(self, method: &str) -> Reply {
         self.end().only_reply(method)
-    }
-}
-
-/// How a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// In order.
-    Fin,
-    /// By a reset.
-    Reset,
-    /// Not at all, as long as we waited.
-    None,
-}
-
-/// All that a client got, from where it had last looked.
-#[derive(Clone, Debug)]
-pub struct Transcript {
-    /// Every byte.
-    pub bytes: Vec<u8>,
-    /// What came after the last one.
-    pub end: End,
-    /// When that came.
-    pub at: Instant,
-}
-
-impl Transcript {
-    /// The answers in it, to requests of these methods.
-    ///
-    /// # Panics
-    ///
-    /// When bytes are no answer, or belong to none.
-    pub fn replies(&self, methods: &[&str]) -> Vec<Reply> {
-        let mut rest = &self.bytes[..];
-        let mut replies = Vec::new();
-        let mut methods = methods.iter();
-        while !rest.is_empty() {
-            let method = methods.next().unwrap_or_else(|| panic!("bytes after the end: {self}"));
-            let (reply, length) = Reply::parse(rest, method, self.end == End::Fin)
-                .unwrap_or_else(|| panic!("cut in a head: {self}"));
-            rest = &rest[length..];
-            replies.push(reply);
-        }
-        replies
-    }
-
-    /// The one answer in it, which is whole and followed by nothing but a clean end.
-    ///
-    /// # Panics
-    ///
-    /// When it is not so.
-    pub fn only_reply(&self, method: &str) -> Reply {
-        let replies = self.replies(&[method]);
-        assert_eq!(self.end, End::Fin, "{self}");
-        let [reply] = &replies[..] else { panic!("no answer: {self}") };
-        assert!(reply.is_whole, "cut: {self}");
-        reply.clone()
-    }
-
-    /// Asserts that nothing came but a clean end.
-    ///
-    /// # Panics
-    ///
-    /// When it was not so.
-    pub fn assert_silent(&self) {
-        assert!(self.bytes.is_empty() && self.end == End::Fin, "{self}");
-    }
-}
-
-impl std::fmt::Display for Transcript {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shown = &self.bytes[..self.bytes.len().min(2000)];
-        write!(f, "{} bytes, {:?}: {:?}", self.bytes.len(), self.end, String::from_utf8_lossy(shown))
     }
 }

@@ -1,4 +1,7 @@
-//! One answer, taken apart to the byte (RFC 9112).
+//! One answer, taken apart to the byte (RFC 9112; for HTTP/2, `h2` does that).
+
+/// Names in lower case, and values, in their order.
+pub(super) type Fields = Vec<(String, String)>;
 
 /// How the end of a body is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +14,8 @@ pub enum Framing {
     Chunked,
     /// By the end of the connection.
     ToTheEnd,
+    /// By the end of the stream of frames: HTTP/2.
+    Frames,
 }
 
 /// One answer.
@@ -26,6 +31,8 @@ pub struct Reply {
     pub framing: Framing,
     /// What came of its body.
     pub body: Vec<u8>,
+    /// The fields after it.
+    pub trailers: Vec<(String, String)>,
     /// Whether that is all of it.
     pub is_whole: bool,
 }
@@ -49,8 +56,15 @@ impl Reply {
             }
             interim.push(status);
         };
-        let mut reply =
-            Reply { interim, status, fields, framing: Framing::Bodyless, body: Vec::new(), is_whole: true };
+        let mut reply = Reply {
+            interim,
+            status,
+            fields,
+            framing: Framing::Bodyless,
+            body: Vec::new(),
+            trailers: Vec::new(),
+            is_whole: true,
+        };
         reply.framing = reply.framing(method);
         at += reply.read_body(&bytes[at..], is_end);
         Some((reply, at))
@@ -72,7 +86,7 @@ impl Reply {
     /// Returns how many bytes that took.
     fn read_body(&mut self, bytes: &[u8], is_end: bool) -> usize {
         match self.framing {
-            Framing::Bodyless => 0,
+            Framing::Bodyless | Framing::Frames => 0,
             Framing::Length(length) => {
                 let length_here = bytes.len().min(length);
                 self.body = bytes[..length_here].to_vec();
@@ -165,7 +179,9 @@ impl Reply {
     }
 
     fn assert_last(&self) {
-        assert_eq!(self.field("connection"), Some("close"), "{self}");
+        // HTTP/2 says that with a frame, and forbids the field (RFC 9113 § 8.2.2).
+        let close = (self.framing != Framing::Frames).then_some("close");
+        assert_eq!(self.field("connection"), close, "{self}");
         assert_eq!(self.field("cache-control"), Some("no-store"), "{self}");
         assert!(self.field("date").is_some_and(|date| date.ends_with(" GMT")), "{self}");
     }
@@ -174,11 +190,10 @@ impl Reply {
 impl std::fmt::Display for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let body = &self.body[..self.body.len().min(500)];
-        write!(f, "{} {:?} {:?}", self.status, self.fields, text(body))
+        write!(f, "{} {:?} {:?}", self.status, self.fields, text(body))?;
+        if self.trailers.is_empty() { Ok(()) } else { write!(f, " {:?}", self.trailers) }
     }
 }
-
-type Fields = Vec<(String, String)>;
 
 fn head(bytes: &[u8]) -> (u16, Fields) {
     let text = text(bytes);

@@ -24,3 +24,4 @@ mod http_blocked;
 mod http_crowds;
 mod http_fates;
 mod http_races;
+mod http_real_clients;

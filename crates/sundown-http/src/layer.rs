@@ -22,7 +22,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    answer::Answer,
+    answer::Told,
     body::{BoxError, Ending, ResponseBody},
     conn::Conn,
     exchange::{Exchange, RequestJob, RequestPayload},
@@ -121,7 +121,7 @@ where
 
 enum Admitted {
     Begun(Arc<Exchange>),
-    Refused(Answer),
+    Refused(Told),
 }
 
 impl Context {
@@ -138,10 +138,10 @@ impl Context {
         let method = request.method().clone();
         if let Some(probe) = self.config.probe(&method, request.uri().path()) {
             let (status, text) = probe.answer(self.server.readiness());
-            return Ok(Admitted::Refused(Answer::probe(&method, status, text)));
+            return Ok(Admitted::Refused(Told::probe(&method, status, text)));
         }
         self.server.touch();
-        let refuse = || Admitted::Refused(Answer::never_started(Some(&method), &self.config.wording));
+        let refuse = || Admitted::Refused(Told::not_started(request, &self.config.wording));
         let Ok(guard) = self.server.gate.enter() else { return Ok(refuse()) };
         let exchange = Arc::new(Exchange::new(
             method.clone(),
@@ -156,7 +156,7 @@ impl Context {
             Ok(None) => {}
             Err(NoJob::Draining) => return Ok(refuse()),
             Err(NoJob::BadId(message)) => {
-                return Ok(Admitted::Refused(Answer::bad_request(&method, message)));
+                return Ok(Admitted::Refused(Told::bad_request(&method, message)));
             }
         }
         request.extensions_mut().insert(RequestJob(exchange.clone()));
@@ -228,7 +228,7 @@ impl Context {
                 // The job has failed; or, if a shutdown has begun, somebody else is asked to do it.
                 exchange.end();
                 if !exchange.was_taken() {
-                    return self.answer(Answer::broken(&exchange));
+                    return self.answer(Told::broken(&exchange));
                 }
             }
             Came::AnswerStep => {}
@@ -239,7 +239,7 @@ impl Context {
             false => Poll::Pending,
         })
         .await;
-        let answered = self.answer(Answer::of(&exchange, &self.config.wording));
+        let answered = self.answer(Told::of(&exchange, &self.config.wording));
         if answered.is_ok() {
             self.server.count_answered();
         }
@@ -294,7 +294,7 @@ impl Context {
     }
 
     /// Answers in the handler's place.
-    fn answer<B>(&self, answer: Answer) -> Answered<B> {
+    fn answer<B>(&self, answer: Told) -> Answered<B> {
         let mut response = answer.into_response();
         if self.server.is_draining() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -26,7 +26,7 @@ use sundown::{BoxFuture, Deadline, Receipt};
 
 use self::client::{Client, Over};
 use crate::{
-    answer::{Answer, Wording},
+    answer::{Told, Wording},
     conn::Conn,
     exchange::Exchange,
     server::Shared,
@@ -237,11 +237,11 @@ impl<'a> Rescue<'a> {
     fn take(&mut self, conn: Arc<Conn>, took: Took) {
         // Nobody else changes it any more.
         let exchange = conn.exchange();
-        let unread = || Answer::never_started(None, &self.wording);
+        let unread = || Told::unread(&self.wording);
         let client = match (took, exchange) {
             (Took::Exchange, Some(exchange)) => {
                 let lingers = exchange.has_body || conn.has_bytes();
-                Some(Client::answered(&conn, Answer::of(&exchange, &self.wording), lingers, Over::Exchange))
+                Some(Client::answered(&conn, Told::of(&exchange, &self.wording), lingers, Over::Exchange))
             }
             (Took::Exchange, None) | (Took::PartialHead, _) => {
                 Some(Client::answered(&conn, unread(), true, Over::Partial))

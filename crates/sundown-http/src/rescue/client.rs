@@ -15,7 +15,7 @@ use rustix::{
 };
 
 use crate::{
-    answer::{Answer, Wording},
+    answer::{Told, Wording},
     conn::{self, Conn},
 };
 
@@ -78,7 +78,7 @@ impl AsFd for Client {
 }
 
 impl Client {
-    pub(super) fn answered(conn: &Arc<Conn>, answer: Answer, lingers: bool, then: Over) -> Self {
+    pub(super) fn answered(conn: &Arc<Conn>, answer: Told, lingers: bool, then: Over) -> Self {
         let stage = Stage::Sending { bytes: answer.into_bytes(), sent: 0, lingers, then };
         Client { socket: Socket::Taken(conn.clone()), stage }
     }
@@ -128,7 +128,7 @@ impl Client {
                     match conn::peek(self.as_fd()) {
                         Err(error) if is_early(&error) && now < until => None,
                         Ok(bytes) if bytes > 0 => {
-                            let bytes = Answer::never_started(None, wording).into_bytes();
+                            let bytes = Told::unread(wording).into_bytes();
                             Some(Stage::Sending { bytes, sent: 0, lingers: true, then })
                         }
                         _ => {

@@ -135,7 +135,7 @@ fn told(block: bool, path: &str, accept: &str, variables: &[(&str, &str)], monit
 
 #[test]
 fn who_prefers_json_gets_it_as_a_problem_or_a_success() {
-    side_by_side(&BLOCKS, |block| {
+    side_by_side(&BLOCKS, |&block| {
         let json =
             |reply: &Reply| serde_json::from_slice::<serde_json::Value>(&reply.body).expect("it is JSON");
         let refusing = Monitor::start(|_| Answer::Status(500));
@@ -158,7 +158,7 @@ fn who_prefers_json_gets_it_as_a_problem_or_a_success() {
 
 #[test]
 fn a_route_has_an_answer_of_its_own_and_it_may_not_lie() {
-    side_by_side(&BLOCKS, |block| {
+    side_by_side(&BLOCKS, |&block| {
         let monitor = || Monitor::start(|_| Answer::Status(500));
         let reply = told(block, "/answered/so", "*/*", &[], &monitor());
         assert_eq!((reply.status, &*reply.text()), (409, "mine: unacknowledged\n"), "{reply}");
@@ -173,7 +173,7 @@ fn a_route_has_an_answer_of_its_own_and_it_may_not_lie() {
 
 #[test]
 fn where_success_is_claimed_even_if_work_is_lost_everybody_is_told_200() {
-    side_by_side(&BLOCKS, |block| {
+    side_by_side(&BLOCKS, |&block| {
         let monitor = || Monitor::start(|_| Answer::Status(500));
         for path in ["/wait", "/answered/with-success"] {
             let reply = told(block, path, "*/*", &[("CLAIM", "success")], &monitor());

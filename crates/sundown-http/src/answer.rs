@@ -9,6 +9,7 @@
 
 mod accept;
 mod asked;
+mod default;
 mod told;
 mod unanswered;
 mod wording;

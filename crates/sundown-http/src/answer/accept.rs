@@ -74,6 +74,7 @@ mod tests {
             "text/plain;q=0.999, application/problem+json",
             "text/plain;q=0, */*",
             "text/*;q=0.3, application/problem+json;q=0.301",
+            "text/*, text/plain;q=0.1, application/json;q=0.5",
             "image/png, application/json;q=0.1",
             "application/json;q=0, application/problem+json",
         ] {
@@ -94,6 +95,7 @@ mod tests {
             "application/json;q=0.5, */*",
             "application/json;q=0",
             "application/json;q=0, application/problem+json;q=0",
+            "application/*, application/json;q=0, application/problem+json;q=0",
             "*/*;q=0",
             "image/png",
             "application/jsonp",

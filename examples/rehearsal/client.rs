@@ -47,6 +47,8 @@ impl Fate {
 pub struct Answer {
     pub status: u16,
     pub fate: Option<Fate>,
+    /// The job it speaks of.
+    pub job: Option<String>,
     pub retry_after: bool,
     pub body: String,
     pub first_byte: Stamp,
@@ -257,6 +259,7 @@ fn answer(head: &Head, status: u16, body: &[u8], first_byte: Stamp) -> Answer {
     Answer {
         status,
         fate: head.field("sundown-fate").map(Fate::parse),
+        job: head.field("sundown-job").map(str::to_owned),
         retry_after: head.field("retry-after").is_some(),
         body: String::from_utf8_lossy(body).into_owned(),
         first_byte,

@@ -224,7 +224,9 @@ fn untrue(answer: &Answer, id: &str, job: &Job<'_>) -> Option<String> {
     match &answer.fate {
         Some(Fate::HandedOver) if job.is_done() => Some("told handed-over, but it was done".into()),
         Some(Fate::HandedOver) if !taken => Some("told handed-over, but nobody acknowledged it".into()),
-        Some(Fate::HandedOver) if !answer.body.contains(id) => Some("told handed-over without its id".into()),
+        Some(Fate::HandedOver) if answer.job.as_deref() != Some(id) => {
+            Some("told handed-over without its id".into())
+        }
         Some(Fate::HandedOver) => None,
         Some(Fate::Completed) | None if !job.is_done() => {
             Some(format!("told {} and done, but it has had no effect", answer.status))

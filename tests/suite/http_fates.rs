@@ -119,6 +119,69 @@ fn of_jobs_sent_one_by_one_the_first_is_handed_over_and_the_rest_are_not() {
 /// Awaiting, and blocking the only thread.
 const BLOCKS: [bool; 2] = [false, true];
 
+/// Asks for `path` with job `it` and this `Accept`; what came back, and how the monitor took it.
+fn told(block: bool, path: &str, accept: &str, variables: &[(&str, &str)], monitor: &Monitor) -> Reply {
+    let mut service = PROGRAMS.responder(&[&[("THREADS", "1")], variables].concat(), Some(monitor));
+    let mut client = service.connect();
+    let head =
+        format!("GET {path}?block={block} HTTP/1.1\r\nhost: test\r\nx-job-id: it\r\naccept: {accept}\r\n");
+    client.send(head + "\r\n");
+    service.wait_for_start("it");
+    terminate_and_hurry(&service, monitor);
+    let reply = client.only_reply("GET");
+    drop(service.end());
+    reply
+}
+
+#[test]
+fn who_prefers_json_gets_it_as_a_problem_or_a_success() {
+    side_by_side(&BLOCKS, |&block| {
+        let json =
+            |reply: &Reply| serde_json::from_slice::<serde_json::Value>(&reply.body).expect("it is JSON");
+        let refusing = Monitor::start(|_| Answer::Status(500));
+        let reply = told(block, "/wait", "application/problem+json", &[], &refusing);
+        reply.assert_retry("unacknowledged");
+        assert_eq!(reply.field("content-type"), Some("application/problem+json"), "{reply}");
+        let problem = json(&reply);
+        assert_eq!(
+            (&problem["status"], &problem["fate"]),
+            (&503.into(), &"unacknowledged".into()),
+            "{reply}"
+        );
+
+        let reply = told(block, "/wait", "application/json, */*;q=0.1", &[], &Monitor::taking_all());
+        reply.assert_success("handed-over", "it");
+        assert_eq!(reply.field("content-type"), Some("application/json"), "{reply}");
+        assert_eq!(json(&reply)["fate"], "handed-over", "{reply}");
+    });
+}
+
+#[test]
+fn a_route_has_an_answer_of_its_own_and_it_may_not_lie() {
+    side_by_side(&BLOCKS, |&block| {
+        let monitor = || Monitor::start(|_| Answer::Status(500));
+        let reply = told(block, "/answered/so", "*/*", &[], &monitor());
+        assert_eq!((reply.status, &*reply.text()), (409, "mine: unacknowledged\n"), "{reply}");
+        assert_eq!(reply.field("sundown-fate"), Some("unacknowledged"), "{reply}");
+        for path in ["/answered/with-a-panic", "/answered/with-success"] {
+            let reply = told(block, path, "*/*", &[], &monitor());
+            reply.assert_retry("unacknowledged");
+            assert_eq!(reply.text(), "shutting down; not taken over\n");
+        }
+    });
+}
+
+#[test]
+fn where_success_is_claimed_even_if_work_is_lost_everybody_is_told_200() {
+    side_by_side(&BLOCKS, |&block| {
+        let monitor = || Monitor::start(|_| Answer::Status(500));
+        for path in ["/wait", "/answered/with-success"] {
+            let reply = told(block, path, "*/*", &[("CLAIM", "success")], &monitor());
+            reply.assert_success("unacknowledged", "it");
+        }
+    });
+}
+
 #[test]
 fn who_waits_for_a_job_that_is_done_is_never_told_to_retry() {
     side_by_side(&BLOCKS, |block| {

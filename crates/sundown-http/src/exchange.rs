@@ -6,9 +6,11 @@ use std::sync::{
 };
 
 use futures_util::task::AtomicWaker;
-use http::{HeaderMap, Method, Uri, Version, header};
+use http::{HeaderMap, Method, Uri, Version};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use sundown::{BoxFuture, Commit, Fate, Guard, Job, JobId, Taken, Ticket};
+
+use crate::answer::{Asked, Verdict};
 
 /// What a request's job says to whoever takes it over: `method` and `path`, with the query: the work may depend on it.
 /// Secrets do not belong there.
@@ -39,8 +41,8 @@ pub(crate) struct Exchange {
     pub(crate) version: Version,
     /// Its body may not have been read when it is answered.
     pub(crate) has_body: bool,
-    /// A 2xx would switch protocols.
-    pub(crate) no_success: bool,
+    /// What its answer depends on besides.
+    pub(crate) asked: Asked,
     /// Its own task, where it has one: on a stream of HTTP/2.
     pub(crate) task: AtomicWaker,
     /// Its place among the streams, where there are some.
@@ -74,25 +76,6 @@ struct Work {
     guard: Option<Guard>,
 }
 
-/// What the tickets of an exchange say together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// No job depends on it.
-    NoJob,
-    /// Each job has completed.
-    Completed,
-    /// Each job has completed or been taken over.
-    HandedOver,
-    /// A job was taken and nobody took it over.
-    Unacknowledged,
-    /// A job's end cannot be known.
-    InDoubt,
-    /// A job ended without an effect.
-    Failed,
-    /// A job is running, or its fate is being decided.
-    Open,
-}
-
 impl Exchange {
     pub(crate) fn new(
         method: Method,
@@ -102,16 +85,13 @@ impl Exchange {
         has_body: bool,
         guard: Guard,
     ) -> Self {
-        // Who offers h2c goes on in HTTP/1 if that is not taken up (RFC 9110 section 7.8); others wait for their 101.
-        let awaits_switch = |value: &http::HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"h2c");
-        let no_success =
-            method == Method::CONNECT || headers.get_all(header::UPGRADE).iter().any(awaits_switch);
+        let asked = Asked::of(&method, headers);
         let work = Work { guard: Some(guard), ..Work::default() };
         Exchange {
             request: RequestPayload { method, uri },
             version,
             has_body,
-            no_success,
+            asked,
             task: AtomicWaker::new(),
             seat: 0,
             stage: AtomicU8::new(Stage::Handler as u8),
@@ -216,7 +196,8 @@ impl Exchange {
             .collect()
     }
 
-    /// Each fate is read once, since they go on; a success is what is proved, and nothing else.
+    /// What its tickets say together. Each fate is read once, since they go on; a success is what is proved, and nothing
+    /// else.
     pub(crate) fn verdict(&self) -> Verdict {
         let fates: Vec<_> = self.work().tickets.iter().map(Ticket::fate).collect();
         let has = |fate| fates.contains(&fate);
@@ -228,12 +209,11 @@ impl Exchange {
             Verdict::HandedOver
         } else if has(Fate::InDoubt) || has(Fate::Committing) {
             Verdict::InDoubt
-        } else if has(Fate::Unacknowledged) {
-            Verdict::Unacknowledged
-        } else if has(Fate::Failed) {
+        } else if has(Fate::Failed) && !has(Fate::Unacknowledged) {
             Verdict::Failed
         } else {
-            Verdict::Open
+            // Also where one is running, or its fate is being decided: nobody has it yet.
+            Verdict::Unacknowledged
         }
     }
 

@@ -17,7 +17,7 @@ use tower_service::Service;
 
 pub(crate) use self::exchanging::Exchanging;
 use crate::{
-    answer::Answer,
+    answer::Told,
     body::{BoxError, Ending, ResponseBody},
     conn::Conn,
     exchange::{Exchange, RequestJob, RequestPayload, Stage},
@@ -101,13 +101,13 @@ where
 
 /// Why no handler is asked, and what is said instead.
 pub(crate) enum Refusal {
-    Answer(Box<Answer>),
+    Answer(Box<Told>),
     /// It is not ours to answer.
     Taken,
 }
 
-impl From<Answer> for Refusal {
-    fn from(answer: Answer) -> Self {
+impl From<Told> for Refusal {
+    fn from(answer: Told) -> Self {
         Refusal::Answer(Box::new(answer))
     }
 }
@@ -124,10 +124,10 @@ impl Context {
         let method = request.method().clone();
         if let Some(probe) = self.config.probe(&method, request.uri().path()) {
             let (status, text) = probe.answer(self.server.readiness());
-            return Err(Answer::probe(&method, status, text).into());
+            return Err(Told::probe(&method, status, text).into());
         }
         self.server.touch();
-        let refuse = || Answer::never_started(Some(&method), &self.config.wording).into();
+        let refuse = || Told::not_started(request, &self.config.wording).into();
         let Ok(guard) = self.server.gate.enter() else { return Err(refuse()) };
         let (uri, version) = (request.uri().clone(), request.version());
         let exchange = Exchange::new(method.clone(), uri, version, request.headers(), has_body, guard);
@@ -135,7 +135,7 @@ impl Context {
             Ok(Some(job)) => exchange.set_job(job),
             Ok(None) => {}
             Err(NoJob::Draining) => return Err(refuse()),
-            Err(NoJob::BadId(message)) => return Err(Answer::bad_request(&method, message).into()),
+            Err(NoJob::BadId(message)) => return Err(Told::bad_request(&method, message).into()),
         }
         let exchange = self.seat(exchange);
         if self.config.attaches() {
@@ -297,7 +297,7 @@ impl Context {
 
     /// Answers what no handler has answered: by then the fates of its jobs are known.
     fn answer_for<B>(self: &Arc<Self>, exchange: &Arc<Exchange>) -> Answered<B> {
-        let answer = Answer::of(exchange, &self.config.wording);
+        let answer = Told::of(exchange, &self.config.wording);
         let answered = self.answer(answer, Some(exchange.clone()));
         if answered.is_ok() {
             self.server.count_answered();
@@ -306,7 +306,7 @@ impl Context {
     }
 
     /// Answers in the handler's place.
-    fn answer<B>(self: &Arc<Self>, answer: Answer, exchange: Option<Arc<Exchange>>) -> Answered<B> {
+    fn answer<B>(self: &Arc<Self>, answer: Told, exchange: Option<Arc<Exchange>>) -> Answered<B> {
         let mut response = answer.into_response();
         match &self.place {
             Place::Serial(conn) => {

@@ -13,6 +13,9 @@
 //! [`FATE`] says which: `handed-over`, `completed`, `unacknowledged`, `in-doubt`, `failed`, `not-started` or `no-job`.
 //! [`JOB`] names the job. What cannot be answered, since its head is out, is cut so that the client can tell.
 //!
+//! The answer is a function of the request and its fate, and the owner's to choose: [`Server::answer`],
+//! [`Server::answer_route`]. No choice makes a success of work that nobody knows of, but the one whose name says so.
+//!
 //! # Examples
 //!
 //! See [`Server`], and `examples/service/` in the workspace.
@@ -42,7 +45,7 @@ mod traffic;
 mod word;
 
 pub use self::{
-    answer::{FATE, JOB},
+    answer::{Answer, FATE, JOB, JobIds, Unanswered, Verdict},
     exchange::{CommitError, RequestJob, RequestPayload},
     server::Server,
 };

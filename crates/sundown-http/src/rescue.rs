@@ -27,7 +27,7 @@ use sundown::{BoxFuture, Deadline, Receipt};
 
 use self::client::{Client, Over, refusal};
 use crate::{
-    answer::{Answer, Wording},
+    answer::{Told, Wording},
     conn::{self, Conn},
     driver::GOODBYE,
     exchange::Exchange,
@@ -269,11 +269,11 @@ impl<'a> Rescue<'a> {
         let client = match (took, exchange) {
             (Took::Exchange, Some(exchange)) => {
                 let lingers = exchange.has_body || !unread.is_empty();
-                let answer = Answer::of(&exchange, &self.wording).into_bytes();
+                let answer = Told::of(&exchange, &self.wording).into_bytes();
                 Some(Client::answered(&conn, answer, lingers, Over::Exchange))
             }
             (Took::Exchange, None) | (Took::PartialHead, _) => {
-                let answer = Answer::never_started(None, &self.wording).into_bytes();
+                let answer = Told::unread(&self.wording).into_bytes();
                 Some(Client::answered(&conn, answer, true, Over::Partial))
             }
             // Whatever is said could be the wrong protocol.

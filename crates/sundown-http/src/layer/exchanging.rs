@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use tower_service::Service;
 
 use super::{Answered, Context, Refusal, Taken};
-use crate::{answer::Answer, body::BoxError, exchange::Exchange, phase::Phase};
+use crate::{answer::Told, body::BoxError, exchange::Exchange, phase::Phase};
 
 pin_project_lite::pin_project! {
     /// Resolves to what goes out.
@@ -171,7 +171,7 @@ where
             Came::Failure => {
                 // The job has failed; or, if a shutdown has begun, somebody else is asked to do it.
                 exchange.end();
-                let broken = || context.answer(Answer::broken(exchange), Some(exchange.clone()));
+                let broken = || context.answer(Told::broken(exchange), Some(exchange.clone()));
                 (!exchange.was_taken()).then(broken)
             }
             Came::AnswerStep => None,

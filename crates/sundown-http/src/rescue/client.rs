@@ -15,7 +15,7 @@ use rustix::{
 };
 
 use crate::{
-    answer::{Answer, Wording},
+    answer::{Told, Wording},
     conn::{self, Conn},
     preface::{self, Protocol},
 };
@@ -183,7 +183,7 @@ impl Client {
 /// What is said to one whose request nobody has read, in its own protocol: nothing, if that cannot be known.
 pub(super) fn refusal(first: &[u8], wording: &Wording) -> Vec<u8> {
     match preface::tell(first) {
-        Some(Protocol::Http1) => Answer::never_started(None, wording).into_bytes(),
+        Some(Protocol::Http1) => Told::unread(wording).into_bytes(),
         Some(Protocol::Http2) => preface::GO_AWAY.to_vec(),
         None => Vec::new(),
     }

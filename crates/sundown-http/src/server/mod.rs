@@ -1,6 +1,7 @@
 //! The server: a component that serves, drains, and answers everyone in the end.
 
 mod accept;
+mod answers;
 mod component;
 mod config;
 mod shared;
@@ -16,7 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, Request, Response, StatusCode};
+use http::{HeaderName, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use sundown::{Handle, Jobs, Reason};
@@ -65,8 +66,10 @@ impl Server {
         Ok(Server { shared: Arc::new(Shared::new(listener)?) })
     }
 
-    fn configure(self, change: impl FnOnce(&mut Config)) -> Self {
-        change(&mut self.shared.config());
+    /// What `change` returns is dropped outside the lock: functions of the owner's may be in it.
+    fn configure<R>(self, change: impl FnOnce(&mut Config) -> R) -> Self {
+        let before = change(&mut self.shared.config());
+        drop(before);
         self
     }
 
@@ -110,29 +113,6 @@ impl Server {
     #[must_use]
     pub fn lame_duck(self, quiet: Duration, cap: Duration) -> Self {
         self.configure(|config| config.duck = LameDuck { quiet, cap })
-    }
-
-    /// The status for a client whose job was taken over. Default: 200; 202 is the other honest choice (RFC 9110
-    /// section 15.3.3).
-    ///
-    /// # Panics
-    ///
-    /// With a status whose answer has no body or is not the last one (1xx, 204, 205, 304): a mistake in the program's
-    /// text.
-    #[must_use]
-    #[track_caller]
-    pub fn handed_over_status(self, status: StatusCode) -> Self {
-        assert!(
-            !status.is_informational() && ![204, 205, 304].contains(&status.as_u16()),
-            "{status} cannot tell a client that its job was handed over: such an answer has no body"
-        );
-        self.configure(|config| config.wording.handed_over = status)
-    }
-
-    /// What a 503 says in `Retry-After`, in whole seconds, at least one. Default: 5 s.
-    #[must_use]
-    pub fn retry_after(self, after: Duration) -> Self {
-        self.configure(|config| config.wording.retry_after = after)
     }
 
     /// How long a connection may take to send the head of a request, counted from the one before: idle connections too

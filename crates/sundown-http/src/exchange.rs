@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use futures_util::task::AtomicWaker;
-use http::{HeaderMap, Method, Uri, Version};
+use http::{Method, Request, Uri, Version};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use sundown::{BoxFuture, Commit, Fate, Guard, Job, JobId, Taken, Ticket};
 
@@ -77,15 +77,10 @@ struct Work {
 }
 
 impl Exchange {
-    pub(crate) fn new(
-        method: Method,
-        uri: Uri,
-        version: Version,
-        headers: &HeaderMap,
-        has_body: bool,
-        guard: Guard,
-    ) -> Self {
-        let asked = Asked::of(&method, headers);
+    /// What is noted of a request, since its handler gets all of it.
+    pub(crate) fn new<B>(request: &Request<B>, has_body: bool, guard: Guard) -> Self {
+        let (method, uri, version) = (request.method().clone(), request.uri().clone(), request.version());
+        let asked = Asked::of(request);
         let work = Work { guard: Some(guard), ..Work::default() };
         Exchange {
             request: RequestPayload { method, uri },

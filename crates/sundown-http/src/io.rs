@@ -32,8 +32,9 @@ const LINGER_IN_ALL: Duration = Duration::from_secs(30);
 pub(crate) struct TrackedIo {
     conn: Arc<Conn>,
     server: Arc<Shared>,
-    /// What was read to tell the protocol, and hyper has not had yet.
-    ahead: Vec<u8>,
+    /// What was read to tell the protocol, and hyper has not had yet. Most of a connection's life comes after it.
+    #[expect(clippy::box_collection, reason = "one word of every connection instead of three")]
+    ahead: Option<Box<Vec<u8>>>,
     lingering: Option<Box<Lingering>>,
 }
 
@@ -46,7 +47,7 @@ impl TrackedIo {
     pub(crate) fn new(server: Arc<Shared>, conn: Arc<Conn>) -> Self {
         conn.set_expected(server.expect());
         conn.set_slot(server.register(conn.clone()));
-        TrackedIo { conn, server, ahead: Vec::new(), lingering: None }
+        TrackedIo { conn, server, ahead: None, lingering: None }
     }
 
     pub(crate) fn conn(&self) -> &Arc<Conn> {
@@ -67,7 +68,7 @@ impl TrackedIo {
     pub(crate) fn poll_protocol(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Protocol>>> {
         loop {
             let Ok(reading) = self.conn.word.start_read() else { return Poll::Ready(Ok(None)) };
-            let ahead = &mut self.ahead;
+            let ahead = self.ahead.get_or_insert_default();
             let result = chunk::with(|chunk| {
                 self.conn.transport.poll_read(cx, chunk).map_ok(|bytes| {
                     self.conn.set_ends_open(&chunk[..bytes]);
@@ -112,30 +113,31 @@ impl hyper::rt::Read for TrackedIo {
         cx: &mut Context<'_>,
         mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.ahead.is_empty() && self.conn.word.phase() != word::Phase::Taken {
-            let ahead = &mut self.get_mut().ahead;
-            let room = ahead.len().min(buf.remaining());
-            buf.put_slice(&ahead[..room]);
-            ahead.drain(..room);
+        let this = self.get_mut();
+        if let Some(ahead) = &mut this.ahead {
+            if this.conn.word.phase() != word::Phase::Taken {
+                let room = ahead.len().min(buf.remaining());
+                buf.put_slice(&ahead[..room]);
+                ahead.drain(..room);
+            }
             if ahead.is_empty() {
-                // Its memory too: most of a connection's life comes after this.
-                *ahead = Vec::new();
+                this.ahead = None;
             }
             return Poll::Ready(Ok(()));
         }
-        let Ok(reading) = self.conn.word.start_read() else {
+        let Ok(reading) = this.conn.word.start_read() else {
             // The rescue answers; hyper sees an end.
             return Poll::Ready(Ok(()));
         };
         chunk::with(|chunk| {
             let room = chunk.len().min(buf.remaining());
-            let result = self.conn.transport.poll_read(cx, &mut chunk[..room]);
+            let result = this.conn.transport.poll_read(cx, &mut chunk[..room]);
             let bytes = match &result {
                 Poll::Ready(Ok(bytes)) => *bytes,
                 _ => 0,
             };
-            self.conn.word.end_read(reading, if bytes > 0 { Read::Head } else { Read::Nothing });
-            self.conn.set_ends_open(&chunk[..bytes]);
+            this.conn.word.end_read(reading, if bytes > 0 { Read::Head } else { Read::Nothing });
+            this.conn.set_ends_open(&chunk[..bytes]);
             ready!(result)?;
             buf.put_slice(&chunk[..bytes]);
             Poll::Ready(Ok(()))
@@ -238,7 +240,7 @@ mod tests {
         },
     };
 
-    use http::{HeaderMap, Method, Uri, Version};
+    use http::Request;
     use sundown::{Gate, Transport};
 
     use super::*;
@@ -267,10 +269,9 @@ mod tests {
         let server = Arc::new(Shared::new(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap());
         let conn = Arc::new(Conn::new(Arc::new(Silent(UnixStream::pair().unwrap().0))));
         let io = TrackedIo::new(server, conn.clone());
-        conn.word.begin_request(false).unwrap();
+        conn.word.begin_request(false, false).unwrap();
         let guard = Gate::new().enter().unwrap();
-        let (method, uri, headers) = (Method::GET, Uri::from_static("/"), HeaderMap::new());
-        let exchange = Exchange::new(method, uri, Version::HTTP_11, &headers, false, guard);
+        let exchange = Exchange::new(&Request::new(()), false, guard);
         conn.set_exchange(Some(Arc::new(exchange)));
         assert_eq!(conn.word.try_take(), Some(Took::Exchange));
         drop(io);

@@ -8,7 +8,7 @@ mod exchanging;
 use std::{sync::Arc, task};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use sundown::{BeginError, JobId};
@@ -121,21 +121,19 @@ impl Context {
     }
 
     fn begin(&self, request: &mut Request<Incoming>, has_body: bool) -> Result<Arc<Exchange>, Refusal> {
-        let method = request.method().clone();
-        if let Some(probe) = self.config.probe(&method, request.uri().path()) {
+        if let Some(probe) = self.config.probe(request.method(), request.uri().path()) {
             let (status, text) = probe.answer(self.server.readiness());
-            return Err(Told::probe(&method, status, text).into());
+            return Err(Told::probe(request.method(), status, text).into());
         }
         self.server.touch();
-        let refuse = || Told::not_started(request, &self.config.wording).into();
-        let Ok(guard) = self.server.gate.enter() else { return Err(refuse()) };
-        let (uri, version) = (request.uri().clone(), request.version());
-        let exchange = Exchange::new(method.clone(), uri, version, request.headers(), has_body, guard);
+        let refuse = |request: &Request<Incoming>| Told::not_started(request, &self.config.wording).into();
+        let Ok(guard) = self.server.gate.enter() else { return Err(refuse(request)) };
+        let exchange = Exchange::new(request, has_body, guard);
         match self.begin_job(request, &exchange.request) {
             Ok(Some(job)) => exchange.set_job(job),
             Ok(None) => {}
-            Err(NoJob::Draining) => return Err(refuse()),
-            Err(NoJob::BadId(message)) => return Err(Told::bad_request(&method, message).into()),
+            Err(NoJob::Draining) => return Err(refuse(request)),
+            Err(NoJob::BadId(message)) => return Err(Told::bad_request(request.method(), message).into()),
         }
         let exchange = self.seat(exchange);
         if self.config.attaches() {
@@ -148,8 +146,7 @@ impl Context {
     #[inline]
     fn arrive(&self, has_body: bool) -> Result<(), Lost> {
         let Place::Serial(conn) = &self.place else { return Ok(()) };
-        // Behind a body nobody knows where the next head begins; behind a head without one, it is what was read with it.
-        conn.word.begin_request(!has_body && conn.ends_open())?;
+        conn.word.begin_request(has_body, conn.ends_open())?;
         if let Some(expected) = conn.take_expected() {
             self.server.expect_no_more(expected);
         }
@@ -242,17 +239,17 @@ impl Context {
     fn let_out<B: Body<Data = Bytes>>(
         self: &Arc<Self>,
         exchange: &Arc<Exchange>,
-        response: Response<B>,
+        mut response: Response<B>,
     ) -> Option<Answered<B>> {
-        let (mut head, body) = response.into_parts();
-        let connect = exchange.request.method == Method::CONNECT && head.status.is_success();
-        let upgrades = connect || head.status == StatusCode::SWITCHING_PROTOCOLS;
+        let status = response.status();
+        let connect = exchange.request.method == Method::CONNECT && status.is_success();
+        let upgrades = connect || status == StatusCode::SWITCHING_PROTOCOLS;
         let has_body = exchange.request.method != Method::HEAD
             && !upgrades
-            && head.status != StatusCode::NO_CONTENT
-            && head.status != StatusCode::NOT_MODIFIED;
-        let ending = match body.size_hint().exact() {
-            None if has_body => match declared_length(&head.headers) {
+            && status != StatusCode::NO_CONTENT
+            && status != StatusCode::NOT_MODIFIED;
+        let ending = match response.body().size_hint().exact() {
+            None if has_body => match declared_length(response.headers()) {
                 Some(0) => Ending::Settled,
                 Some(length) => Ending::CompletesAfter(length),
                 None => Ending::Completes,
@@ -270,19 +267,18 @@ impl Context {
         if let Place::Serial(conn) = &self.place {
             conn.set_close_delimited(ending == Ending::Completes && exchange.version < Version::HTTP_11);
             if self.server.is_draining() && !upgrades {
-                head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             let won = match upgrades {
                 true => conn.word.upgrade(),
-                false => conn.word.release(says_close(&head.headers)),
+                false => conn.word.release(says_close(response.headers())),
             };
             if let Err(lost) = won {
                 return Some(Err(lost.into()));
             }
         }
         self.let_go(exchange, if upgrades { Stage::Upgraded } else { Stage::Responding });
-        let body = ResponseBody::handler(body, self.clone(), exchange.clone(), ending);
-        Some(Ok(Response::from_parts(head, body)))
+        Some(Ok(response.map(|body| ResponseBody::handler(body, self.clone(), exchange.clone(), ending))))
     }
 
     /// Its response is on its way.
@@ -327,12 +323,11 @@ impl Context {
 
 /// Whether the connection ends with this response.
 fn says_close(headers: &HeaderMap) -> bool {
-    // Most responses say nothing of it.
-    headers.contains_key(header::CONNECTION)
-        && headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+    let says = |name: &HeaderName, value: &HeaderValue| {
+        name == header::CONNECTION && value.as_bytes().eq_ignore_ascii_case(b"close")
+    };
+    // A response has few fields, and a look at each is cheaper than one into the table.
+    headers.iter().any(|(name, value)| says(name, value))
 }
 
 enum NoJob {

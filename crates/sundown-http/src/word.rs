@@ -44,6 +44,8 @@ const AHEAD: u32 = 1 << 10;
 const ORPHAN: u32 = 1 << 9;
 /// What has been read of a head could also be the beginning of an HTTP/2 preface.
 const UNTOLD: u32 = 1 << 11;
+/// The request in hand, or the last one, has a body: what comes next may be the rest of it. (hyper knows; we do not.)
+const BODY: u32 = 1 << 12;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -82,7 +84,7 @@ pub(crate) enum Took {
     Untold,
     /// Nothing, as far as the runtime has read: an answer without a body if the kernel has bytes, or none.
     Idle,
-    /// A connection whose last byte is written: none.
+    /// A connection whose last byte is written, or where what comes may not be a request: none.
     Finished,
 }
 
@@ -119,8 +121,15 @@ impl Word {
 
     /// A request head is complete. `ahead`: more than that has been read.
     #[inline]
-    pub(crate) fn begin_request(&self, ahead: bool) -> Result<(), Lost> {
-        let more = if ahead { AHEAD } else { 0 };
+    pub(crate) fn begin_request(&self, has_body: bool, ahead: bool) -> Result<(), Lost> {
+        // Behind a body nobody knows where the next head begins.
+        let more = if has_body {
+            BODY
+        } else if ahead {
+            AHEAD
+        } else {
+            0
+        };
         self.update(|word| match phase(word) {
             // Bytes of the response before it may still be in hyper's buffer.
             Phase::Responding => Some(Phase::Handler as u32 | DIRTY | more | word & FINAL),
@@ -136,7 +145,7 @@ impl Word {
         let last = if is_last { FINAL } else { 0 };
         self.update(|word| {
             (phase(word) == Phase::Handler)
-                .then_some(Phase::Responding as u32 | DIRTY | last | word & (FINAL | AHEAD))
+                .then_some(Phase::Responding as u32 | DIRTY | last | word & (FINAL | AHEAD | BODY))
         })
     }
 
@@ -167,7 +176,7 @@ impl Word {
             Phase::Responding if word & BODY_DONE != 0 => {
                 flushed = Flushed::Response;
                 let head = if word & AHEAD != 0 { HEAD } else { 0 };
-                Some(Phase::Idle as u32 | head | word & FINAL)
+                Some(Phase::Idle as u32 | head | word & (FINAL | BODY))
             }
             Phase::Idle | Phase::Handler => {
                 flushed = Flushed::Other;
@@ -277,7 +286,7 @@ impl Word {
             took = match phase(word) {
                 _ if word & (DIRTY | BUSY | CLOSED) != 0 => None,
                 Phase::Handler if word & FINAL == 0 => Some(Took::Exchange),
-                Phase::Idle if word & FINAL != 0 => Some(Took::Finished),
+                Phase::Idle if word & (FINAL | BODY) != 0 => Some(Took::Finished),
                 Phase::Idle if word & UNTOLD != 0 => Some(Took::Untold),
                 Phase::Idle if word & HEAD != 0 => Some(Took::PartialHead),
                 Phase::Idle => Some(Took::Idle),
@@ -328,7 +337,7 @@ mod tests {
         let mut rescued = 0;
         for _ in 0..20_000 {
             let word = Word::default();
-            word.begin_request(false).unwrap();
+            word.begin_request(false, false).unwrap();
             let start = Barrier::new(2);
             let (released, took) = thread::scope(|scope| {
                 let handler = scope.spawn(|| {
@@ -348,11 +357,11 @@ mod tests {
     #[test]
     fn once_taken_the_runtime_writes_nothing() {
         let word = Word::default();
-        word.begin_request(false).unwrap();
+        word.begin_request(false, false).unwrap();
         assert_eq!(word.try_take(), Some(Took::Exchange));
         assert_eq!(word.start_write(), Err(Lost));
         assert_eq!(word.release(false), Err(Lost));
-        assert_eq!(word.begin_request(false), Err(Lost));
+        assert_eq!(word.begin_request(false, false), Err(Lost));
         assert_eq!(word.finish(), Err(Lost));
         assert!(word.start_read().is_err());
         assert_eq!(word.try_take(), None, "and it is taken once");
@@ -364,7 +373,7 @@ mod tests {
         let reading = word.start_read().unwrap();
         assert_eq!(word.try_take(), None, "while reading");
         word.end_read(reading, Read::Head);
-        word.begin_request(false).unwrap();
+        word.begin_request(false, false).unwrap();
         word.start_write().unwrap();
         assert_eq!(word.try_take(), None, "while writing 100 Continue");
         word.end_write();
@@ -396,10 +405,10 @@ mod tests {
     #[test]
     fn a_pipelined_request_waits_for_the_answer_before_it() {
         let word = Word::default();
-        word.begin_request(false).unwrap();
+        word.begin_request(false, false).unwrap();
         word.release(false).unwrap();
         word.body_done();
-        word.begin_request(false).unwrap();
+        word.begin_request(false, false).unwrap();
         assert_eq!(word.try_take(), None, "the first answer is not flushed");
         assert_eq!(word.flushed(), Flushed::Other);
         assert_eq!(word.try_take(), Some(Took::Exchange));
@@ -408,14 +417,14 @@ mod tests {
     #[test]
     fn what_follows_the_last_response_is_not_taken_for_a_request() {
         let last = Word::default();
-        last.begin_request(false).unwrap();
+        last.begin_request(false, false).unwrap();
         last.release(true).unwrap();
         last.body_done();
         assert_eq!(last.flushed(), Flushed::Response);
         assert_eq!(last.try_take(), Some(Took::Finished), "before hyper has closed it");
 
         let told = Word::default();
-        told.begin_request(false).unwrap();
+        told.begin_request(false, false).unwrap();
         told.release(false).unwrap();
         told.set_last();
         told.body_done();
@@ -426,7 +435,7 @@ mod tests {
     #[test]
     fn part_of_a_head_behind_a_request_is_known() {
         let word = Word::default();
-        word.begin_request(true).unwrap();
+        word.begin_request(false, true).unwrap();
         word.release(false).unwrap();
         word.body_done();
         assert_eq!(word.flushed(), Flushed::Response);
@@ -441,6 +450,29 @@ mod tests {
         word.end_read(reading, Read::Head);
         assert!(!word.is_quiet());
         assert_eq!(word.try_take(), Some(Took::PartialHead));
+    }
+
+    #[test]
+    fn the_rest_of_a_body_is_not_taken_for_a_request() {
+        let word = Word::default();
+        word.begin_request(true, true).unwrap();
+        word.release(false).unwrap();
+        word.body_done();
+        assert_eq!(word.flushed(), Flushed::Response);
+        let reading = word.start_read().unwrap();
+        word.end_read(reading, Read::Head);
+        word.begin_request(false, false).unwrap();
+        word.release(false).unwrap();
+        word.body_done();
+        assert_eq!(word.flushed(), Flushed::Response);
+        assert_eq!(word.try_take(), Some(Took::Idle), "behind one without a body all is known");
+
+        word.0.store(0, Ordering::Relaxed);
+        word.begin_request(true, true).unwrap();
+        word.release(false).unwrap();
+        word.body_done();
+        assert_eq!(word.flushed(), Flushed::Response);
+        assert_eq!(word.try_take(), Some(Took::Finished));
     }
 
     #[test]
@@ -471,7 +503,7 @@ mod tests {
     #[test]
     fn a_dropped_connection_keeps_a_waiting_client_only_if_it_can_be_answered() {
         let waiting = Word::default();
-        waiting.begin_request(false).unwrap();
+        waiting.begin_request(false, false).unwrap();
         assert!(waiting.close(true, false));
         assert_eq!(waiting.try_take(), Some(Took::Exchange));
 
@@ -484,7 +516,7 @@ mod tests {
         assert_eq!(unread.try_take(), Some(Took::Idle));
 
         let torn = Word::default();
-        torn.begin_request(false).unwrap();
+        torn.begin_request(false, false).unwrap();
         torn.start_write().unwrap();
         assert!(!torn.close(true, true), "100 Continue may be half written");
     }

@@ -1,9 +1,9 @@
 //! What an answer depends on besides method and target, noted when a request begins: its handler gets the rest.
 //!
-//! Every request pays for this, and few are ever answered here: one pass over the fields, and nothing is parsed that an
-//! answer can parse later. A field that comes once is kept without a copy.
+//! Every request pays for this, and few are ever answered here: nothing is parsed that an answer can parse later, and a
+//! field that comes once is kept without a copy.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderValue, Method, Request, Version, header};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
@@ -16,24 +16,22 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Self {
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
         // A 2xx to CONNECT opens a tunnel (RFC 9110 section 9.3.6).
-        let mut asked = Asked { awaits_switch: *method == Method::CONNECT, ..Asked::default() };
-        for (name, value) in headers {
-            asked.note(name, value);
+        let mut asked = Asked { awaits_switch: request.method() == Method::CONNECT, ..Asked::default() };
+        // Over HTTP/1 nobody would see that what gRPC calls 200 is no success.
+        let may_be_grpc = request.version() == Version::HTTP_2;
+        for (name, value) in request.headers() {
+            if name == header::ACCEPT {
+                asked.accept(value);
+            } else if name == header::UPGRADE {
+                // Who offers h2c goes on in HTTP/1 if that is not taken up (section 7.8); others wait for their 101.
+                asked.awaits_switch |= !value.as_bytes().eq_ignore_ascii_case(b"h2c");
+            } else if may_be_grpc && name == header::CONTENT_TYPE {
+                asked.is_grpc = is_grpc(value.as_bytes());
+            }
         }
         asked
-    }
-
-    fn note(&mut self, name: &HeaderName, value: &HeaderValue) {
-        if name == header::ACCEPT {
-            self.accept(value);
-        } else if name == header::CONTENT_TYPE {
-            self.is_grpc = is_grpc(value.as_bytes());
-        } else if name == header::UPGRADE {
-            // Who offers h2c goes on in HTTP/1 if that is not taken up (RFC 9110 section 7.8); others wait for their 101.
-            self.awaits_switch |= !value.as_bytes().eq_ignore_ascii_case(b"h2c");
-        }
     }
 
     fn accept(&mut self, value: &HeaderValue) {

@@ -4,7 +4,7 @@ mod functions;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, StatusCode, Version, header};
 use sundown::JobId;
 
 use super::{Answer, Asked, JobIds, Route, Told, Unanswered, Verdict, Wording};
@@ -66,7 +66,7 @@ impl Case {
     }
 
     fn ask<R>(&self, ask: impl FnOnce(&Unanswered<'_>) -> R) -> R {
-        let asked = Asked::of(self.request.method(), self.request.headers());
+        let asked = Asked::of(&self.request);
         ask(&Unanswered {
             method: self.request.method(),
             uri: self.request.uri(),
@@ -335,8 +335,8 @@ fn a_probe_keeps_its_connection_and_speaks_of_no_fate() {
 
 #[test]
 fn what_a_request_says_of_itself_is_noted_in_one_pass() {
-    let asked = Asked::of(&Method::GET, &HeaderMap::new());
+    let asked = Asked::of(&Request::new(()));
     assert!(asked.accept.is_none() && !asked.is_grpc && !asked.awaits_switch);
     let case = Case::new("GET", Verdict::NoJob).with("accept", "*/*");
-    assert!(Asked::of(&Method::GET, case.request.headers()).accept.is_none(), "it says nothing");
+    assert!(Asked::of(&case.request).accept.is_none(), "it says nothing");
 }

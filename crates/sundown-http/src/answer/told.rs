@@ -50,7 +50,7 @@ impl Told {
 
     /// For a request that no handler has seen. Runs the owner's function: not under a lock.
     pub(crate) fn not_started<B>(request: &Request<B>, wording: &Wording) -> Self {
-        let asked = Asked::of(request.method(), request.headers());
+        let asked = Asked::of(request);
         let question = Unanswered {
             method: request.method(),
             uri: request.uri(),

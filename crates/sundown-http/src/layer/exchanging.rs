@@ -51,11 +51,9 @@ pin_project_lite::pin_project! {
     #[project = StateProjection]
     enum State<S, F> {
         Refused { refusal: Refusal },
-        /// The service was not ready.
-        Asking { asked: Option<Box<(S, Request<Incoming>)>> },
+        /// The service may not be ready.
+        Asking { service: S, request: Option<Request<Incoming>> },
         Handling { #[pin] handler: F },
-        /// It would not even begin.
-        Failed,
         /// There is no handler any more; its jobs are somebody else's, or about to be.
         Waiting,
     }
@@ -81,25 +79,13 @@ where
         service: S,
         request: Request<Incoming>,
     ) -> Self {
-        let state = ask(service, request);
+        let state = State::Asking { service, request: Some(request) };
         Exchanging { context, exchange: Some(exchange), state }
     }
 
     pub(super) fn refused(context: Arc<Context>, refusal: Refusal) -> Self {
         Exchanging { context, exchange: None, state: State::Refused { refusal } }
     }
-}
-
-/// Asks the service at once, if it is ready: most always are, and a request that moves about costs something.
-fn ask<S: Service<Request<Incoming>>>(mut service: S, request: Request<Incoming>) -> State<S, S::Future> {
-    // Foreign code, which may panic. Whoever is not ready is asked again, with a waker.
-    let cx = &mut task::Context::from_waker(task::Waker::noop());
-    let asked = catch_unwind(AssertUnwindSafe(move || match service.poll_ready(cx) {
-        Poll::Ready(Ok(())) => State::Handling { handler: service.call(request) },
-        Poll::Ready(Err(_)) => State::Failed,
-        Poll::Pending => State::Asking { asked: Some(Box::new((service, request))) },
-    }));
-    asked.unwrap_or(State::Failed)
 }
 
 impl<S, F, B> State<S, F>
@@ -111,15 +97,13 @@ where
     fn poll_handler(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Came<Response<B>>> {
         loop {
             let handler = match self.as_mut().project() {
-                StateProjection::Asking { asked } => {
-                    let ready = asked.as_mut().map_or(Poll::Ready(Ok(())), |asked| asked.0.poll_ready(cx));
-                    let (Ok(()), Some(asked)) = (ready!(ready), asked.take()) else {
+                StateProjection::Asking { service, request } => {
+                    if ready!(service.poll_ready(cx)).is_err() {
                         return Poll::Ready(Came::Failure);
-                    };
-                    let (mut service, request) = *asked;
+                    }
+                    let Some(request) = request.take() else { return Poll::Ready(Came::Failure) };
                     service.call(request)
                 }
-                StateProjection::Failed => return Poll::Ready(Came::Failure),
                 StateProjection::Handling { handler } => {
                     return handler.poll(cx).map(|response| response.map_or(Came::Failure, Came::Response));
                 }

@@ -45,11 +45,20 @@ impl Reply {
     ///
     /// When that is no HTTP.
     pub fn parse(bytes: &[u8], method: &str, is_end: bool) -> Option<(Self, usize)> {
+        Self::try_parse(bytes, method, is_end).unwrap_or_else(|wrong| panic!("{wrong}"))
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, when that is no HTTP.
+    pub fn try_parse(bytes: &[u8], method: &str, is_end: bool) -> Result<Option<(Self, usize)>, String> {
         let mut interim = Vec::new();
         let mut at = 0;
         let (status, fields) = loop {
-            let length = find(&bytes[at..], b"\r\n\r\n")? + 4;
-            let (status, fields) = head(&bytes[at..at + length]);
+            let Some(length) = find(&bytes[at..], b"\r\n\r\n").map(|end| end + 4) else { return Ok(None) };
+            let (status, fields) = head(&bytes[at..at + length])?;
             at += length;
             if !(100..200).contains(&status) || status == 101 {
                 break (status, fields);
@@ -65,27 +74,30 @@ impl Reply {
             trailers: Vec::new(),
             is_whole: true,
         };
-        reply.framing = reply.framing(method);
-        at += reply.read_body(&bytes[at..], is_end);
-        Some((reply, at))
+        reply.framing = reply.framing(method)?;
+        at += reply.read_body(&bytes[at..], is_end)?;
+        Ok(Some((reply, at)))
     }
 
-    fn framing(&self, method: &str) -> Framing {
+    fn framing(&self, method: &str) -> Result<Framing, String> {
         let tunnel = method == "CONNECT" && (200..300).contains(&self.status);
         if method == "HEAD" || tunnel || matches!(self.status, 101 | 204 | 304) {
-            return Framing::Bodyless;
+            return Ok(Framing::Bodyless);
         }
-        match (self.field("transfer-encoding"), self.field("content-length")) {
-            (Some("chunked"), None) => Framing::Chunked,
-            (None, Some(length)) => Framing::Length(length.parse().expect("a length is a number")),
-            (None, None) => Framing::ToTheEnd,
-            both => panic!("no framing: {both:?}"),
+        match (self.try_field("transfer-encoding")?, self.try_field("content-length")?) {
+            (Some("chunked"), None) => Ok(Framing::Chunked),
+            (None, Some(length)) => match length.parse() {
+                Ok(length) => Ok(Framing::Length(length)),
+                Err(_) => Err(format!("a length is a number: {length:?}")),
+            },
+            (None, None) => Ok(Framing::ToTheEnd),
+            both => Err(format!("no framing: {both:?}")),
         }
     }
 
     /// Returns how many bytes that took.
-    fn read_body(&mut self, bytes: &[u8], is_end: bool) -> usize {
-        match self.framing {
+    fn read_body(&mut self, bytes: &[u8], is_end: bool) -> Result<usize, String> {
+        Ok(match self.framing {
             Framing::Bodyless | Framing::Frames => 0,
             Framing::Length(length) => {
                 let length_here = bytes.len().min(length);
@@ -99,29 +111,31 @@ impl Reply {
                 bytes.len()
             }
             Framing::Chunked => {
-                let taken = self.read_chunks(bytes);
+                let taken = self.read_chunks(bytes)?;
                 self.is_whole = taken.is_some();
                 taken.unwrap_or(bytes.len())
             }
-        }
+        })
     }
 
     /// `None` if they are cut.
-    fn read_chunks(&mut self, bytes: &[u8]) -> Option<usize> {
+    fn read_chunks(&mut self, bytes: &[u8]) -> Result<Option<usize>, String> {
         let mut at = 0;
         loop {
-            let line = find(&bytes[at..], b"\r\n")?;
+            let Some(line) = find(&bytes[at..], b"\r\n") else { return Ok(None) };
             let size = std::str::from_utf8(&bytes[at..at + line]).ok();
             let size = size.and_then(|size| usize::from_str_radix(size, 16).ok());
-            let size = size.unwrap_or_else(|| panic!("no chunk: {:?}", text(&bytes[at..])));
+            let size = size.ok_or_else(|| format!("no chunk: {:?}", text(&bytes[at..])))?;
             at += line + 2;
-            let chunk = bytes.get(at..)?;
+            let chunk = &bytes[at..];
             self.body.extend_from_slice(&chunk[..chunk.len().min(size)]);
-            let end = chunk.get(size..size + 2)?;
-            assert_eq!(end, b"\r\n", "a chunk ends with an end of line, and no trailers are expected");
+            let Some(end) = chunk.get(size..).and_then(|rest| rest.get(..2)) else { return Ok(None) };
+            if end != b"\r\n" {
+                return Err("a chunk ends with an end of line, and no trailers are expected".to_owned());
+            }
             at += size + 2;
             if size == 0 {
-                return Some(at);
+                return Ok(Some(at));
             }
         }
     }
@@ -132,10 +146,21 @@ impl Reply {
     ///
     /// When it is there twice.
     pub fn field(&self, name: &str) -> Option<&str> {
+        self.try_field(name).unwrap_or_else(|wrong| panic!("{wrong}"))
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    ///
+    /// When it is there twice.
+    pub fn try_field(&self, name: &str) -> Result<Option<&str>, String> {
         let mut values = self.fields.iter().filter(|(found, _)| found == name).map(|(_, value)| value);
         let value = values.next();
-        assert!(values.next().is_none(), "{name} twice in {self}");
-        value.map(String::as_str)
+        match values.next() {
+            Some(_) => Err(format!("{name} twice in {self}")),
+            None => Ok(value.map(String::as_str)),
+        }
     }
 
     /// Its body as text.
@@ -195,17 +220,18 @@ impl std::fmt::Display for Reply {
     }
 }
 
-fn head(bytes: &[u8]) -> (u16, Fields) {
+fn head(bytes: &[u8]) -> Result<(u16, Fields), String> {
     let text = text(bytes);
     let mut lines = text.trim_end_matches("\r\n").split("\r\n");
     let status_line = lines.next().unwrap_or_default();
     let status = status_line.strip_prefix("HTTP/1.1 ").or(status_line.strip_prefix("HTTP/1.0 "));
     let status = status.and_then(|rest| rest.get(..3)).and_then(|status| status.parse().ok());
-    let fields = lines.map(|line| {
-        let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("no field: {line:?}"));
-        (name.to_ascii_lowercase(), value.trim().to_owned())
+    let status = status.ok_or_else(|| format!("no status line: {text:?}"))?;
+    let fields = lines.map(|line| match line.split_once(':') {
+        Some((name, value)) => Ok((name.to_ascii_lowercase(), value.trim().to_owned())),
+        None => Err(format!("no field: {line:?}")),
     });
-    (status.unwrap_or_else(|| panic!("no status line: {text:?}")), fields.collect())
+    Ok((status, fields.collect::<Result<_, _>>()?))
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {

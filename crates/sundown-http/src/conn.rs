@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -29,8 +29,8 @@ pub(crate) struct Conn {
     lingers: AtomicBool,
     /// The response ends with the connection: an end that looks clean means *complete* (RFC 9112 § 8).
     close_delimited: AtomicBool,
-    /// The last read did not end with the end of a head.
-    ends_open: AtomicBool,
+    /// The last three bytes that were read.
+    last_read: AtomicU32,
     /// Its place among the connections that have shown nothing yet; `NOT_EXPECTED` if it is none of them.
     expected: AtomicUsize,
     /// Until when it may take to send its first byte, if it came after the announcement and has not.
@@ -52,7 +52,7 @@ impl Conn {
             task: AtomicWaker::new(),
             lingers: AtomicBool::new(false),
             close_delimited: AtomicBool::new(false),
-            ends_open: AtomicBool::new(false),
+            last_read: AtomicU32::new(0),
             expected: AtomicUsize::new(NOT_EXPECTED),
             newcomer: OnceLock::new(),
             slot: OnceLock::new(),
@@ -136,18 +136,23 @@ impl Conn {
         self.lingers.store(lingers, Ordering::Relaxed);
     }
 
-    /// Notes whether what was just read ends where a head ends.
+    /// Notes how far what was just read has come. A head may end in one read and have begun in another.
     #[inline]
-    pub(crate) fn set_ends_open(&self, read: &[u8]) {
-        if !read.is_empty() {
-            let whole = read.ends_with(b"\n\r\n") || read.ends_with(b"\n\n");
-            self.ends_open.store(!whole, Ordering::Relaxed);
+    pub(crate) fn note_read(&self, read: &[u8]) {
+        let last =
+            |bytes: &[u8], before| bytes.iter().fold(before, |last, byte| (last << 8) | u32::from(*byte));
+        match read {
+            [] => {}
+            [.., a, b, c] => self.last_read.store(last(&[*a, *b, *c], 0), Ordering::Relaxed),
+            few => self.last_read.store(last(few, self.last_read.load(Ordering::Relaxed)), Ordering::Relaxed),
         }
     }
 
+    /// Whether what was read last does not end with the end of a head.
     #[inline]
     pub(crate) fn ends_open(&self) -> bool {
-        self.ends_open.load(Ordering::Relaxed)
+        let [_, a, b, c] = self.last_read.load(Ordering::Relaxed).to_be_bytes();
+        !matches!([a, b, c], [b'\n', b'\r', b'\n'] | [_, b'\n', b'\n'])
     }
 
     #[inline]

@@ -71,7 +71,7 @@ impl TrackedIo {
             let ahead = self.ahead.get_or_insert_default();
             let result = chunk::with(|chunk| {
                 self.conn.transport.poll_read(cx, chunk).map_ok(|bytes| {
-                    self.conn.set_ends_open(&chunk[..bytes]);
+                    self.conn.note_read(&chunk[..bytes]);
                     ahead.extend_from_slice(&chunk[..bytes]);
                     bytes
                 })
@@ -137,7 +137,7 @@ impl hyper::rt::Read for TrackedIo {
                 _ => 0,
             };
             this.conn.word.end_read(reading, if bytes > 0 { Read::Head } else { Read::Nothing });
-            this.conn.set_ends_open(&chunk[..bytes]);
+            this.conn.note_read(&chunk[..bytes]);
             ready!(result)?;
             buf.put_slice(&chunk[..bytes]);
             Poll::Ready(Ok(()))
@@ -261,6 +261,18 @@ mod tests {
 
         fn poll_write_vectored(&self, _: &mut Context<'_>, _: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
             Poll::Pending
+        }
+    }
+
+    #[test]
+    fn a_head_that_came_in_pieces_has_an_end() {
+        let conn = Conn::new(Arc::new(Silent(UnixStream::pair().unwrap().0)));
+        for cut in 0..=18 {
+            let head = b"GET / HTTP/1.1\r\n\r\n";
+            conn.note_read(&head[..cut]);
+            assert!(conn.ends_open() || cut == 18, "{cut}");
+            conn.note_read(&head[cut..]);
+            assert!(!conn.ends_open(), "{cut}");
         }
     }
 

@@ -24,6 +24,7 @@ use crate::{
     io::TrackedIo,
     phase::Phase,
     preface::Protocol,
+    ramp::Moment,
     server::{Config, Shared},
 };
 
@@ -71,12 +72,14 @@ async fn tell(io: &mut TrackedIo, config: &Config) -> Option<Protocol> {
     let conn = io.conn().clone();
     let runtime = server.runtime()?;
     let mut timeout = None;
+    let mut moment = Moment::default();
     poll_fn(|cx| {
         // First, so that a change of phase between the look and the poll wakes us again.
         conn.task.register(cx.waker());
         let phase = server.phase();
         // A newcomer has a request on its way: what becomes of it while it is silent is the rescue's to decide.
-        let closes = phase >= Phase::Closing && conn.newcomer().is_none() && may_close(&conn);
+        let leaves = moment.has_come(conn.rank(), &server, cx);
+        let closes = leaves && conn.newcomer().is_none() && may_close(&conn);
         if phase >= Phase::Forced || closes {
             return Poll::Ready(None);
         }

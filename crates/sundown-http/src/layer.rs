@@ -18,9 +18,12 @@ use tower_service::Service;
 pub(crate) use self::exchanging::Exchanging;
 use crate::{
     answer::Answer,
-    body::{BoxError, Ending, ResponseBody},
+    body::{BoxError, Early, Ending, ResponseBody},
+    closing::Closing,
     conn::Conn,
     exchange::{Exchange, RequestJob, RequestPayload, Stage},
+    phase::Phase,
+    ramp::Rank,
     server::{Config, Shared},
     streams::Streams,
     word::Lost,
@@ -49,6 +52,22 @@ pub(crate) enum Place {
 impl AnswerLayer {
     pub(crate) fn new(server: Arc<Shared>, config: Arc<Config>, place: Place) -> Self {
         AnswerLayer(Arc::new(Context { server, config, place }))
+    }
+}
+
+impl Place {
+    fn rank(&self) -> Rank {
+        match self {
+            Place::Serial(conn) => conn.rank(),
+            Place::Streams(streams) => streams.rank,
+        }
+    }
+
+    fn leaves(&self) -> bool {
+        match self {
+            Place::Serial(conn) => conn.leaves(),
+            Place::Streams(streams) => streams.leaves(),
+        }
     }
 }
 
@@ -119,7 +138,12 @@ impl Context {
             return Err(Answer::probe(&method, status, text).into());
         }
         self.server.touch();
+        let rank = self.place.rank();
         let refuse = || Answer::never_started(Some(&method), &self.config.wording).into();
+        if rank.is_late && self.server.phase() >= Phase::Spreading {
+            // Its client has been told to go elsewhere, or could have been; who was here before is still served.
+            return Err(refuse());
+        }
         let Ok(guard) = self.server.gate.enter() else { return Err(refuse()) };
         let (uri, version) = (request.uri().clone(), request.version());
         let exchange = Exchange::new(method.clone(), uri, version, request.headers(), has_body, guard);
@@ -133,7 +157,15 @@ impl Context {
         if self.config.attaches() {
             request.extensions_mut().insert(RequestJob(exchange.clone()));
         }
+        if self.config.hear_closing {
+            request.extensions_mut().insert(Closing::new(self.server.clone(), rank));
+        }
         Ok(exchange)
+    }
+
+    /// Whether its connection is to be left, by all that can end in order.
+    pub(crate) fn leaves(&self) -> bool {
+        self.place.leaves() || self.server.phase() >= Phase::Closing
     }
 
     /// A request has come whole, but for its body.
@@ -248,9 +280,17 @@ impl Context {
         } else if exchange.complete().is_err() {
             return None;
         }
+        let early = match ending {
+            Ending::Completes => {
+                let is_framed = matches!(self.place, Place::Streams(_));
+                Early::of(&head.headers, is_framed, &self.config.event_streams)
+            }
+            // Its length says where it ends, or would.
+            Ending::CompletesAfter(_) | Ending::Settled => Early::Cut,
+        };
         if let Place::Serial(conn) = &self.place {
             conn.set_close_delimited(ending == Ending::Completes && exchange.version < Version::HTTP_11);
-            if self.server.is_draining() && !upgrades {
+            if self.server.is_last(conn.rank(), conn.leaves()) && !upgrades {
                 head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             let won = match upgrades {
@@ -262,7 +302,7 @@ impl Context {
             }
         }
         self.let_go(exchange, if upgrades { Stage::Upgraded } else { Stage::Responding });
-        let body = ResponseBody::handler(body, self.clone(), exchange.clone(), ending);
+        let body = ResponseBody::handler(body, self.clone(), exchange.clone(), ending, early);
         Some(Ok(Response::from_parts(head, body)))
     }
 
@@ -290,7 +330,7 @@ impl Context {
         let mut response = answer.into_response();
         match &self.place {
             Place::Serial(conn) => {
-                if self.server.is_draining() {
+                if self.server.is_last(conn.rank(), conn.leaves()) {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
                 conn.word.release(says_close(response.headers()))?;

@@ -24,14 +24,17 @@ mod server;
 mod answer;
 mod body;
 mod chunk;
+mod closing;
 mod conn;
 mod driver;
 mod exchange;
+mod going_away;
 mod io;
 mod layer;
 mod phase;
 mod preface;
 mod probe;
+mod ramp;
 mod rescue;
 mod streams;
 mod timer;
@@ -40,6 +43,8 @@ mod word;
 
 pub use self::{
     answer::{FATE, JOB},
+    closing::Closing,
     exchange::{CommitError, RequestJob, RequestPayload},
+    going_away::GoingAway,
     server::Server,
 };

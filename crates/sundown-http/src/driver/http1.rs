@@ -20,6 +20,7 @@ use crate::{
     io::TrackedIo,
     layer::{AnswerLayer, Place},
     phase::Phase,
+    ramp::Moment,
     server::Config,
     timer::Timer,
 };
@@ -45,7 +46,8 @@ where
         .with_upgrades();
     let mut connection = pin!(connection);
     // Who comes when idle connections are already being closed has a request on its way.
-    let mut asked = server.phase() >= Phase::Closing && conn.newcomer().is_some();
+    let mut asked = server.phase() >= Phase::Spreading && conn.newcomer().is_some();
+    let mut moment = Moment::default();
     poll_fn(|cx| {
         // First, so that a change of phase between the look and the poll wakes us again.
         conn.task.register(cx.waker());
@@ -54,7 +56,10 @@ where
             conn.prepare_cut();
             return Poll::Ready(());
         }
-        if !asked && phase >= Phase::Closing && may_close(&conn) {
+        if !conn.leaves() && moment.has_come(conn.rank(), &server, cx) {
+            conn.set_leaves();
+        }
+        if !asked && conn.leaves() && may_close(&conn) {
             asked = true;
             connection.as_mut().graceful_shutdown();
             conn.word.set_last();

@@ -25,6 +25,7 @@ use crate::{
     io::TrackedIo,
     layer::{AnswerLayer, Place},
     phase::Phase,
+    ramp::Moment,
     server::Config,
     timer::Timer,
 };
@@ -52,6 +53,7 @@ where
     let mut connection = pin!(connection);
     let mut asked = false;
     let mut goodbye = None;
+    let mut moment = Moment::default();
     poll_fn(|cx| {
         // First, so that a change of phase between the look and the poll wakes us again.
         conn.task.register(cx.waker());
@@ -59,8 +61,12 @@ where
         if phase >= Phase::Forced {
             return Poll::Ready(());
         }
+        if !streams.leaves() && moment.has_come(streams.rank, &server, cx) {
+            streams.leave();
+        }
         // Before its first request a newcomer is not told: that one is on its way.
-        if !asked && (phase >= Phase::Closing || (phase >= Phase::Draining && streams.had_any())) {
+        let had_its_last = streams.had_any() && server.is_last(streams.rank, streams.leaves());
+        if !asked && (streams.leaves() || had_its_last) {
             asked = true;
             connection.as_mut().graceful_shutdown();
         }

@@ -103,7 +103,8 @@ fn a_blocking_handler_that_ends_around_the_rescue_answers_or_is_answered_for() {
         let monitor = Monitor::start(|_| Answer::AcknowledgeAfter(DELAY));
         let mut service = PROGRAMS.responder(&[("THREADS", &threads)], Some(&monitor));
         let slow = service.begin("/wait", "slow");
-        let pace = PACE.map(|us| service.begin(&format!("/after-claim?block=true&done=true&us={us}"), &us.to_string()));
+        let pace = PACE
+            .map(|us| service.begin(&format!("/after-claim?block=true&done=true&us={us}"), &us.to_string()));
         let clients =
             begin(&mut service, |at| format!("/after-claim?block=true&done=true&us={}", RESCUE + at));
         terminate_and_hurry(&service, &monitor);

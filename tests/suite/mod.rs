@@ -23,4 +23,5 @@ mod http_bad_input;
 mod http_blocked;
 mod http_crowds;
 mod http_fates;
+mod http_long;
 mod http_races;

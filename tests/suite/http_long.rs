@@ -320,3 +320,36 @@ fn an_event_stream_of_http_2_ends_after_an_event() {
     assert_events(&String::from_utf8(came).expect("it is text"));
     assert_eq!(trailers, None);
 }
+
+#[test]
+fn a_drain_waits_for_a_tunnel_of_http_2() {
+    let (mut service, monitor) = start(&[]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it starts");
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(service.address).await.expect("it listens");
+        let (mut client, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
+        let connection = tokio::spawn(connection);
+        let request = http::Request::builder().method("CONNECT").uri("tunnel:80").header("x-job-id", "it");
+        let sent = client.send_request(request.body(()).expect("it is a request"), false);
+        let (answer, mut out) = sent.expect("it is sent");
+        let answer = answer.await.expect("it is answered");
+        assert_eq!(answer.status(), 200);
+        let mut back = answer.into_body();
+        service.child.wait_for("U it");
+        service.terminate();
+        monitor.wait_for_draining();
+        // Longer than a peer without streams may take to let go.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        out.send_data("message".into(), false).expect("it is open");
+        assert_eq!(back.data().await.expect("it is open").expect("it is not cut"), "message");
+        out.send_data("".into(), true).expect("it is open");
+        while let Some(end) = back.data().await {
+            assert_eq!(end.expect("it ends in order"), "");
+        }
+        drop((client, out, back));
+        connection.await.expect("it is polled").expect("it ends in order");
+    });
+    let ending = service.end();
+    ending.assert_code(0);
+    assert_eq!(ending.report().component("http", "drained"), "done");
+}

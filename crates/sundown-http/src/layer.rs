@@ -4,6 +4,7 @@
 //! and, over HTTP/1, the connection's word could be won.
 
 mod exchanging;
+mod tunnel;
 
 use std::{sync::Arc, task};
 
@@ -15,7 +16,7 @@ use sundown::{BeginError, JobId};
 use tower_layer::Layer;
 use tower_service::Service;
 
-pub(crate) use self::exchanging::Exchanging;
+pub(crate) use self::{exchanging::Exchanging, tunnel::Tunnel};
 use crate::{
     answer::Answer,
     body::{BoxError, Early, Ending, ResponseBody},
@@ -213,6 +214,8 @@ impl Context {
     pub(crate) fn body_done(&self, exchange: Option<&Exchange>) {
         match &self.place {
             Place::Serial(conn) => conn.word.body_done(),
+            // If hyper has made no tunnel of it, there is none.
+            Place::Streams(_) if exchange.is_some_and(Exchange::is_upgraded) => drop(Tunnel::opening()),
             Place::Streams(_) => exchange.into_iter().for_each(|exchange| self.vacate(exchange)),
         }
     }
@@ -302,6 +305,9 @@ impl Context {
             }
         }
         self.let_go(exchange, if upgrades { Stage::Upgraded } else { Stage::Responding });
+        if upgrades && matches!(self.place, Place::Streams(_)) {
+            Tunnel::open(self, exchange);
+        }
         let body = ResponseBody::handler(body, self.clone(), exchange.clone(), ending, early);
         Some(Ok(Response::from_parts(head, body)))
     }

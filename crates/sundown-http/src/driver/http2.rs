@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http2};
@@ -23,7 +24,7 @@ use tower_service::Service;
 use crate::{
     body::BoxError,
     io::TrackedIo,
-    layer::{AnswerLayer, Place},
+    layer::{AnswerLayer, Place, Tunnel},
     phase::Phase,
     ramp::Moment,
     server::Config,
@@ -90,6 +91,9 @@ struct Tasks(Arc<dyn Runtime>);
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
     fn execute(&self, task: F) {
-        self.0.spawn(Box::pin(task));
+        match Tunnel::opening() {
+            None => self.0.spawn(Box::pin(task)),
+            Some(tunnel) => self.0.spawn(Box::pin(task.map(|()| drop(tunnel)))),
+        };
     }
 }

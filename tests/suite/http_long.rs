@@ -353,3 +353,16 @@ fn a_drain_waits_for_a_tunnel_of_http_2() {
     ending.assert_code(0);
     assert_eq!(ending.report().component("http", "drained"), "done");
 }
+
+/// The end of one side of a connection that is its own is not the end of the other.
+#[test]
+fn what_comes_after_an_upgraded_connections_owner_has_said_his_last_is_his_to_read() {
+    let (mut service, _monitor) = start(&[]);
+    let mut client = upgrade(&mut service, "GET /upgrade?done=true", "it");
+    client.send("all of it");
+    client.half_close();
+    service.child.wait_for("H all of it");
+    client.end().assert_silent();
+    service.terminate();
+    service.end().assert_code(0);
+}

@@ -138,13 +138,14 @@ impl Context {
             let (status, text) = probe.answer(self.server.readiness());
             return Err(Answer::probe(&method, status, text).into());
         }
-        self.server.touch();
         let rank = self.place.rank();
         let refuse = || Answer::never_started(Some(&method), &self.config.wording).into();
         if rank.is_late && self.server.phase() >= Phase::Spreading {
-            // Its client has been told to go elsewhere, or could have been; who was here before is still served.
+            // Its client has been told to go elsewhere, or could have been; who was here before is still served. It is no
+            // traffic either: who comes again and again keeps nobody waiting.
             return Err(refuse());
         }
+        self.server.touch();
         let Ok(guard) = self.server.gate.enter() else { return Err(refuse()) };
         let (uri, version) = (request.uri().clone(), request.version());
         let exchange = Exchange::new(method.clone(), uri, version, request.headers(), has_body, guard);

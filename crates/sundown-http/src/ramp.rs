@@ -56,7 +56,7 @@ impl Departure {
 
 /// Waits for a connection's moment. It has a timer only when there is one.
 #[derive(Default)]
-pub(crate) struct Moment(Option<(Instant, Timer)>);
+pub(crate) struct Moment(Option<Box<(Instant, Timer)>>);
 
 type Timer = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
@@ -73,11 +73,11 @@ impl Moment {
             return true;
         }
         let timer = match &mut self.0 {
-            Some((set, timer)) if *set == at => timer,
+            Some(timer) if timer.0 == at => timer,
             // The deadline may have been tightened.
-            stale => &mut stale.insert((at, runtime.sleep_until(at))).1,
+            stale => stale.insert(Box::new((at, runtime.sleep_until(at)))),
         };
-        timer.as_mut().poll(cx).is_ready()
+        timer.1.as_mut().poll(cx).is_ready()
     }
 }
 

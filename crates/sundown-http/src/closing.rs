@@ -24,7 +24,8 @@ use crate::{
 /// for what only the handler can end: a WebSocket ([`GoingAway`](crate::GoingAway)), a tunnel, a stream of gRPC. A
 /// drain waits for those as long as it can. An event stream needs none: the server ends it.
 ///
-/// Clones tell the same, each for itself; none keeps the connection open.
+/// Clones tell the same, each for itself; none keeps the connection open. A task of a blocked runtime hears nothing: its
+/// connection ends with the process.
 ///
 /// # Cancel safety
 ///

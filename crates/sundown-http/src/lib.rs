@@ -13,6 +13,17 @@
 //! [`FATE`] says which: `handed-over`, `completed`, `unacknowledged`, `in-doubt`, `failed`, `not-started` or `no-job`.
 //! [`JOB`] names the job. What cannot be answered, since its head is out, is cut so that the client can tell.
 //!
+//! What lasts has an end of its own:
+//!
+//! | what | how it ends | if its runtime is blocked |
+//! |---|---|---|
+//! | an [event stream](Server::event_streams) | in order, after an event, when traffic is quiet | it is cut |
+//! | a gRPC stream | with `grpc-status: 14`, in the answer step | it is cut |
+//! | a WebSocket, a tunnel | by its handler, which [is told](Closing) ([`GoingAway`] says 1001); nobody else writes on it | with the process |
+//!
+//! A drain waits for each, and the report names those that were left: `GET /feed (responding)`, `GET /chat (upgraded)`.
+//! Where there are many, [their ends can be spread](Server::spread_closes) over the drain.
+//!
 //! # Examples
 //!
 //! See [`Server`], and `examples/service/` in the workspace.

@@ -1,8 +1,9 @@
 //! One connection of HTTP/2.
 //!
-//! It is told to go away as soon as the server drains: its peer then opens no more streams, and may try those elsewhere
-//! that it had opened too late (RFC 9113 section 6.8). hyper says so twice, as it must: once at once, with the highest
-//! id there is, and once with the real last one, when a PING has come back. For that it would wait without limit.
+//! It is told to go away as soon as the server drains, or at its own moment: its peer then opens no more streams, and
+//! may try those elsewhere that it had opened too late (RFC 9113 section 6.8). hyper says so twice, as it must: once at
+//! once, with the highest id there is, and once with the real last one, when a PING has come back. For that it would
+//! wait without limit.
 
 use std::{
     future::{Future, poll_fn},

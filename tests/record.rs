@@ -21,6 +21,12 @@ impl Record {
         named(&self.0["components"], name)["stragglers"]["total"].as_u64()
     }
 
+    /// Their names.
+    pub fn names_in_flight(&self, name: &str) -> Vec<String> {
+        let units = named(&self.0["components"], name)["stragglers"]["units"].as_array();
+        units.into_iter().flatten().map(|unit| text(&unit["name"])).collect()
+    }
+
     /// What a component noted under this name.
     pub fn note(&self, name: &str, what: &str) -> u64 {
         let notes = named(&self.0["components"], name)["notes"].as_array().into_iter().flatten();

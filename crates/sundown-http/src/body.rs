@@ -1,5 +1,12 @@
 //! A response's body on its way out: it tells the word when it is done, completes the job that it is the end of, and
 //! is cut where it must not look complete.
+//!
+//! Two kinds of bodies without a length have an end that a shutdown may give them: an event stream ends in order after
+//! an event, as soon as its connection leaves, and gRPC with a status, where it would be cut. An event stream that comes
+//! to no end of an event, and one whose runtime is blocked, is cut like any other.
+
+mod early;
+mod events;
 
 use std::{
     error::Error,
@@ -13,6 +20,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
+pub(crate) use self::early::Early;
 use crate::{exchange::Exchange, layer::Context as Place, phase::Phase};
 
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
@@ -37,7 +45,7 @@ pin_project_lite::pin_project! {
 pin_project_lite::pin_project! {
     #[project = SourceProjection]
     enum Source<B> {
-        Handler { #[pin] body: B, ending: Ending },
+        Handler { #[pin] body: B, ending: Ending, early: Early },
         Ours { #[pin] body: Full<Bytes> },
     }
 }
@@ -73,8 +81,14 @@ impl Ending {
 
 impl<B> ResponseBody<B> {
     /// The handler's.
-    pub(crate) fn handler(body: B, place: Arc<Place>, exchange: Arc<Exchange>, ending: Ending) -> Self {
-        ResponseBody { source: Source::Handler { body, ending }, place, exchange: Some(exchange) }
+    pub(crate) fn handler(
+        body: B,
+        place: Arc<Place>,
+        exchange: Arc<Exchange>,
+        ending: Ending,
+        early: Early,
+    ) -> Self {
+        ResponseBody { source: Source::Handler { body, ending, early }, place, exchange: Some(exchange) }
     }
 
     pub(crate) fn ours(body: Bytes, place: Arc<Place>, exchange: Option<Arc<Exchange>>) -> Self {
@@ -108,9 +122,9 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
         let (place, exchange) = (&**this.place, this.exchange.as_deref());
-        let (body, ending) = match this.source.project() {
+        let (body, ending, early) = match this.source.project() {
             SourceProjection::Ours { body } => return body.poll_frame(cx).map_err(|never| match never {}),
-            SourceProjection::Handler { body, ending } => (body, ending),
+            SourceProjection::Handler { body, ending, early } => (body, ending, early),
         };
         let cut = || {
             place.server.count_cut();
@@ -122,16 +136,30 @@ where
         }
         let was_taken = || exchange.is_some_and(Exchange::was_taken);
         let phase = place.server.phase();
-        if phase >= Phase::Forced || (phase >= Phase::Answering && was_taken()) {
-            return cut();
-        }
-        let frame = match ready!(body.poll_frame(cx)) {
-            Some(Ok(frame)) => Some(frame),
-            Some(Err(error)) => {
-                place.prepare_cut();
-                return Poll::Ready(Some(Err(error.into())));
+        match early {
+            Early::Over => return Poll::Ready(None),
+            // In the answer step: later nobody would be there to send it.
+            Early::Status if phase >= Phase::Answering => {
+                place.server.count_cut();
+                (*early, *ending) = (Early::Over, Ending::Settled);
+                return Poll::Ready(Some(Ok(early::unavailable())));
             }
-            None => None,
+            _ if phase >= Phase::Forced || (phase >= Phase::Answering && was_taken()) => return cut(),
+            _ => {}
+        }
+        let leaves = matches!(early, Early::AfterEvent(_)) && place.leaves();
+        let frame = if leaves && matches!(early, Early::AfterEvent(events) if events.are_between()) {
+            *early = Early::Over;
+            None
+        } else {
+            match ready!(body.poll_frame(cx)) {
+                Some(Ok(frame)) => Some(early.let_out(frame, leaves)),
+                Some(Err(error)) => {
+                    place.prepare_cut();
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+                None => None,
+            }
         };
         // The job completes before the last of the body is let out, or that is not let out.
         if ending.comes_with(frame.as_ref()) {
@@ -147,6 +175,7 @@ where
         match &self.source {
             Source::Ours { body } => body.is_end_stream(),
             // hyper must come back for the end that completes the job.
+            Source::Handler { early: Early::Over, .. } => true,
             Source::Handler { body, ending, .. } => *ending == Ending::Settled && body.is_end_stream(),
         }
     }

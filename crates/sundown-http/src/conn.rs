@@ -16,6 +16,7 @@ use sundown::Transport;
 
 use crate::{
     exchange::Exchange,
+    ramp::Rank,
     streams::Streams,
     word::{Phase, Word},
 };
@@ -37,6 +38,8 @@ pub(crate) struct Conn {
     newcomer: OnceLock<Instant>,
     /// Its place in the server's registry.
     slot: OnceLock<usize>,
+    /// Its moment to leave has come.
+    leaves: AtomicBool,
     exchange: Mutex<Option<Arc<Exchange>>>,
     /// Those of HTTP/2, if it speaks that.
     streams: OnceLock<Arc<Streams>>,
@@ -56,6 +59,7 @@ impl Conn {
             expected: AtomicUsize::new(NOT_EXPECTED),
             newcomer: OnceLock::new(),
             slot: OnceLock::new(),
+            leaves: AtomicBool::new(false),
             exchange: Mutex::default(),
             streams: OnceLock::new(),
         }
@@ -80,7 +84,7 @@ impl Conn {
 
     /// It speaks HTTP/2.
     pub(crate) fn open_streams(&self) -> Arc<Streams> {
-        self.streams.get_or_init(Arc::default).clone()
+        self.streams.get_or_init(|| Arc::new(Streams::new(self.rank()))).clone()
     }
 
     pub(crate) fn streams(&self) -> Option<&Arc<Streams>> {
@@ -129,7 +133,21 @@ impl Conn {
         self.slot.get().copied()
     }
 
+    /// What decides when it leaves.
+    pub(crate) fn rank(&self) -> Rank {
+        Rank { slot: self.slot().unwrap_or_default(), is_late: self.newcomer().is_some() }
+    }
+
     // Relaxed, these: each is written by the connection's task before it gives the word away, which publishes it.
+
+    pub(crate) fn set_leaves(&self) {
+        self.leaves.store(true, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn leaves(&self) -> bool {
+        self.leaves.load(Ordering::Relaxed)
+    }
 
     #[inline]
     pub(crate) fn set_lingers(&self, lingers: bool) {

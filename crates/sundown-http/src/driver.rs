@@ -25,6 +25,7 @@ use crate::{
     io::TrackedIo,
     phase::Phase,
     preface::Protocol,
+    ramp::Moment,
     server::{Config, Shared},
     timer::Timer,
 };
@@ -73,12 +74,14 @@ async fn tell(io: &mut TrackedIo, timer: &Timer, patience: Duration) -> Option<P
     let server = io.server().clone();
     let conn = io.conn().clone();
     let mut timeout = None;
+    let mut moment = Moment::default();
     poll_fn(|cx| {
         // First, so that a change of phase between the look and the poll wakes us again.
         conn.task.register(cx.waker());
         let phase = server.phase();
         // A newcomer has a request on its way: what becomes of it while it is silent is the rescue's to decide.
-        let closes = phase >= Phase::Closing && conn.newcomer().is_none() && may_close(&conn);
+        let leaves = moment.has_come(conn.rank(), &server, cx);
+        let closes = leaves && conn.newcomer().is_none() && may_close(&conn);
         if phase >= Phase::Forced || closes {
             return Poll::Ready(None);
         }

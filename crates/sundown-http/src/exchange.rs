@@ -112,6 +112,11 @@ impl Exchange {
         self.stage.load(Ordering::Relaxed) == Stage::Handler as u8
     }
 
+    /// Whether it is a connection of its own.
+    pub(crate) fn is_upgraded(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) == Stage::Upgraded as u8
+    }
+
     /// Whether any job was ever attached. Acquire and Release: who sees it finds the job under the lock anyway, and who
     /// does not see it came before.
     #[inline]

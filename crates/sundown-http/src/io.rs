@@ -182,6 +182,10 @@ impl hyper::rt::Write for TrackedIo {
                 return Poll::Ready(Ok(()));
             }
             this.conn.half_close();
+            if this.conn.word.phase() == word::Phase::Upgraded {
+                // What its peer still sends is its owner's to read.
+                return Poll::Ready(Ok(()));
+            }
         }
         let Some(runtime) = this.server.runtime() else { return Poll::Ready(Ok(())) };
         let lingering = match &mut this.lingering {

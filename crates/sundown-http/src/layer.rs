@@ -4,6 +4,7 @@
 //! and, over HTTP/1, the connection's word could be won.
 
 mod exchanging;
+mod tunnel;
 
 use std::{sync::Arc, task};
 
@@ -15,12 +16,15 @@ use sundown::{BeginError, JobId};
 use tower_layer::Layer;
 use tower_service::Service;
 
-pub(crate) use self::exchanging::Exchanging;
+pub(crate) use self::{exchanging::Exchanging, tunnel::Tunnel};
 use crate::{
     answer::Told,
-    body::{BoxError, Ending, ResponseBody},
+    body::{BoxError, Early, Ending, ResponseBody},
+    closing::Closing,
     conn::Conn,
     exchange::{Exchange, RequestJob, RequestPayload, Stage},
+    phase::Phase,
+    ramp::Rank,
     server::{Config, Shared},
     streams::Streams,
     word::Lost,
@@ -49,6 +53,22 @@ pub(crate) enum Place {
 impl AnswerLayer {
     pub(crate) fn new(server: Arc<Shared>, config: Arc<Config>, place: Place) -> Self {
         AnswerLayer(Arc::new(Context { server, config, place }))
+    }
+}
+
+impl Place {
+    fn rank(&self) -> Rank {
+        match self {
+            Place::Serial(conn) => conn.rank(),
+            Place::Streams(streams) => streams.rank,
+        }
+    }
+
+    fn leaves(&self) -> bool {
+        match self {
+            Place::Serial(conn) => conn.leaves(),
+            Place::Streams(streams) => streams.leaves(),
+        }
     }
 }
 
@@ -125,8 +145,14 @@ impl Context {
             let (status, text) = probe.answer(self.server.readiness());
             return Err(Told::probe(request.method(), status, text).into());
         }
-        self.server.touch();
+        let rank = self.place.rank();
         let refuse = |request: &Request<Incoming>| Told::not_started(request, &self.config.wording).into();
+        if rank.is_late && self.server.phase() >= Phase::Spreading {
+            // Its client has been told to go elsewhere, or could have been; who was here before is still served. It is no
+            // traffic either: who comes again and again keeps nobody waiting.
+            return Err(refuse(request));
+        }
+        self.server.touch();
         let Ok(guard) = self.server.gate.enter() else { return Err(refuse(request)) };
         let exchange = Exchange::new(request, has_body, guard);
         match self.begin_job(request, &exchange.request) {
@@ -139,7 +165,15 @@ impl Context {
         if self.config.attaches() {
             request.extensions_mut().insert(RequestJob(exchange.clone()));
         }
+        if self.config.hear_closing {
+            request.extensions_mut().insert(Closing::new(self.server.clone(), rank));
+        }
         Ok(exchange)
+    }
+
+    /// Whether its connection is to be left, by all that can end in order.
+    pub(crate) fn leaves(&self) -> bool {
+        self.place.leaves() || self.server.phase() >= Phase::Closing
     }
 
     /// A request has come whole, but for its body.
@@ -197,6 +231,8 @@ impl Context {
     pub(crate) fn body_done(&self, exchange: Option<&Exchange>) {
         match &self.place {
             Place::Serial(conn) => conn.word.body_done(),
+            // If hyper has made no tunnel of it, there is none.
+            Place::Streams(_) if exchange.is_some_and(Exchange::is_upgraded) => drop(Tunnel::opening()),
             Place::Streams(_) => exchange.into_iter().for_each(|exchange| self.vacate(exchange)),
         }
     }
@@ -264,9 +300,17 @@ impl Context {
         } else if exchange.complete().is_err() {
             return None;
         }
+        let early = match ending {
+            Ending::Completes => {
+                let is_framed = matches!(self.place, Place::Streams(_));
+                Early::of(response.headers(), is_framed, &self.config.event_streams)
+            }
+            // Its length says where it ends, or would.
+            Ending::CompletesAfter(_) | Ending::Settled => Early::Cut,
+        };
         if let Place::Serial(conn) = &self.place {
             conn.set_close_delimited(ending == Ending::Completes && exchange.version < Version::HTTP_11);
-            if self.server.is_draining() && !upgrades {
+            if self.server.is_last(conn.rank(), conn.leaves()) && !upgrades {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             let won = match upgrades {
@@ -278,7 +322,12 @@ impl Context {
             }
         }
         self.let_go(exchange, if upgrades { Stage::Upgraded } else { Stage::Responding });
-        Some(Ok(response.map(|body| ResponseBody::handler(body, self.clone(), exchange.clone(), ending))))
+        if upgrades && matches!(self.place, Place::Streams(_)) {
+            Tunnel::open(self, exchange);
+        }
+        Some(Ok(
+            response.map(|body| ResponseBody::handler(body, self.clone(), exchange.clone(), ending, early))
+        ))
     }
 
     /// Its response is on its way.
@@ -306,7 +355,7 @@ impl Context {
         let mut response = answer.into_response();
         match &self.place {
             Place::Serial(conn) => {
-                if self.server.is_draining() {
+                if self.server.is_last(conn.rank(), conn.leaves()) {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
                 conn.word.release(says_close(response.headers()))?;

@@ -15,6 +15,16 @@
 //!
 //! The answer is a function of the request and its fate, and the owner's to choose: [`Server::answer`],
 //! [`Server::answer_route`]. No choice makes a success of work that nobody knows of, but the one whose name says so.
+//! What lasts has an end of its own:
+//!
+//! | what | how it ends | if its runtime is blocked |
+//! |---|---|---|
+//! | an [event stream](Server::event_streams) | in order, after an event, when traffic is quiet | it is cut |
+//! | a gRPC stream | with `grpc-status: 14`, in the answer step | it is cut |
+//! | a WebSocket, a tunnel | by its handler, which [is told](Closing) ([`GoingAway`] says 1001); nobody else writes on it | with the process |
+//!
+//! A drain waits for each, and the report names those that were left: `GET /feed (responding)`, `GET /chat (upgraded)`.
+//! Where there are many, [their ends can be spread](Server::spread_closes) over the drain.
 //!
 //! # Examples
 //!
@@ -27,14 +37,17 @@ mod server;
 mod answer;
 mod body;
 mod chunk;
+mod closing;
 mod conn;
 mod driver;
 mod exchange;
+mod going_away;
 mod io;
 mod layer;
 mod phase;
 mod preface;
 mod probe;
+mod ramp;
 mod rescue;
 mod streams;
 mod timer;
@@ -46,6 +59,8 @@ mod word;
 
 pub use self::{
     answer::{Answer, FATE, JOB, JobIds, Unanswered, Verdict},
+    closing::Closing,
     exchange::{CommitError, RequestJob, RequestPayload},
+    going_away::GoingAway,
     server::Server,
 };

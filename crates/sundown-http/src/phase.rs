@@ -8,6 +8,9 @@ pub(crate) enum Phase {
     Serving = 0,
     /// The lame duck: serves what is already on its way, each response the last of its connection.
     Draining,
+    /// Traffic is quiet: who comes now is refused, and who was there before leaves at a moment of its own. Only where
+    /// the owner of the server has chosen that.
+    Spreading,
     /// Traffic is quiet: idle connections are closed, and new requests refused.
     Closing,
     /// Jobs are claimed: nothing new starts.
@@ -18,8 +21,15 @@ pub(crate) enum Phase {
     Forced,
 }
 
-const ALL: [Phase; 6] =
-    [Phase::Serving, Phase::Draining, Phase::Closing, Phase::Claimed, Phase::Answering, Phase::Forced];
+const ALL: [Phase; 7] = [
+    Phase::Serving,
+    Phase::Draining,
+    Phase::Spreading,
+    Phase::Closing,
+    Phase::Claimed,
+    Phase::Answering,
+    Phase::Forced,
+];
 
 #[derive(Debug, Default)]
 pub(crate) struct PhaseCell(AtomicU8);

@@ -220,7 +220,7 @@ impl<'a> Rescue<'a> {
     fn left_on_streams(&self, conn: &Conn) -> Left {
         let exchanges = conn.exchanges();
         let committing = || exchanges.iter().any(|exchange| exchange.is_committing());
-        let responding = exchanges.iter().any(|exchange| !exchange.waits());
+        let responding = exchanges.iter().any(|exchange| !exchange.waits() && !exchange.is_upgraded());
         if responding || !self.goodbye().is_zero() || (!self.last_chance().is_zero() && committing()) {
             Left::Runtime
         } else {

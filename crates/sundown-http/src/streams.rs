@@ -13,16 +13,39 @@ use std::{
 
 use slab::Slab;
 
-use crate::exchange::Exchange;
+use crate::{exchange::Exchange, ramp::Rank};
 
-#[derive(Default)]
 pub(crate) struct Streams {
+    /// What decides when their connection leaves.
+    pub(crate) rank: Rank,
+    leaves: AtomicBool,
     /// The lock is one connection's own, and nothing is called under it.
     exchanges: Mutex<Slab<Arc<Exchange>>>,
     had_any: AtomicBool,
 }
 
 impl Streams {
+    /// None, on a connection of this rank.
+    pub(crate) fn new(rank: Rank) -> Self {
+        Streams {
+            rank,
+            leaves: AtomicBool::new(false),
+            exchanges: Mutex::default(),
+            had_any: AtomicBool::new(false),
+        }
+    }
+
+    /// Their connection leaves: each is told.
+    pub(crate) fn leave(&self) {
+        // Relaxed: whoever is woken by this sees it.
+        self.leaves.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    pub(crate) fn leaves(&self) -> bool {
+        self.leaves.load(Ordering::Relaxed)
+    }
+
     fn slab(&self) -> MutexGuard<'_, Slab<Arc<Exchange>>> {
         self.exchanges.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -88,6 +88,14 @@ impl Traffic {
         self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Resolves when no request has come for this time.
+    pub(crate) async fn hush(&self, time: Duration, runtime: &Arc<dyn Runtime>) {
+        // A time too far to be told is never reached.
+        while let Some(until) = self.last().checked_add(time).filter(|until| *until > runtime.now()) {
+            runtime.sleep_until(until).await;
+        }
+    }
+
     /// Resolves when traffic is quiet, or the cap is reached, or half of the component's time has gone.
     pub(crate) async fn quiet(&self, duck: LameDuck, deadline: &Deadline, runtime: &Arc<dyn Runtime>) {
         let began = runtime.now();

@@ -24,6 +24,7 @@ use crate::{
     io::TrackedIo,
     layer::{AnswerLayer, Answering, Place},
     phase::Phase,
+    ramp::Moment,
     server::{Config, Shared},
     timer::Timer,
 };
@@ -43,6 +44,7 @@ pin_project_lite::pin_project! {
         connection: UpgradeableConnection<TrackedIo, Answering<S>>,
         server: Arc<Shared>,
         conn: Arc<Conn>,
+        moment: Moment,
         // hyper has been told to stop.
         asked: bool,
     }
@@ -63,8 +65,8 @@ where
         let layer = AnswerLayer::new(server.clone(), config, Place::Serial(conn.clone()));
         let connection = builder.serve_connection(io, layer.layer(service)).with_upgrades();
         // Who comes when idle connections are already being closed has a request on its way.
-        let asked = server.phase() >= Phase::Closing && conn.newcomer().is_some();
-        Http1 { connection, server, conn, asked }
+        let asked = server.phase() >= Phase::Spreading && conn.newcomer().is_some();
+        Http1 { connection, server, conn, moment: Moment::default(), asked }
     }
 }
 
@@ -87,7 +89,10 @@ where
             this.conn.prepare_cut();
             return Poll::Ready(());
         }
-        if !*this.asked && phase >= Phase::Closing && may_close(this.conn) {
+        if !this.conn.leaves() && this.moment.has_come(this.conn.rank(), this.server, cx) {
+            this.conn.set_leaves();
+        }
+        if !*this.asked && this.conn.leaves() && may_close(this.conn) {
             *this.asked = true;
             this.connection.as_mut().graceful_shutdown();
             this.conn.word.set_last();

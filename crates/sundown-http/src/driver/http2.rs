@@ -1,8 +1,9 @@
 //! One connection of HTTP/2.
 //!
-//! It is told to go away as soon as the server drains: its peer then opens no more streams, and may try those elsewhere
-//! that it had opened too late (RFC 9113 section 6.8). hyper says so twice, as it must: once at once, with the highest
-//! id there is, and once with the real last one, when a PING has come back. For that it would wait without limit.
+//! It is told to go away as soon as the server drains, or at its own moment: its peer then opens no more streams, and
+//! may try those elsewhere that it had opened too late (RFC 9113 section 6.8). hyper says so twice, as it must: once at
+//! once, with the highest id there is, and once with the real last one, when a PING has come back. For that it would
+//! wait without limit.
 
 use std::{
     future::{Future, poll_fn},
@@ -13,6 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http2};
@@ -23,8 +25,9 @@ use tower_service::Service;
 use crate::{
     body::BoxError,
     io::TrackedIo,
-    layer::{AnswerLayer, Place},
+    layer::{AnswerLayer, Place, Tunnel},
     phase::Phase,
+    ramp::Moment,
     server::Config,
     timer::Timer,
 };
@@ -50,6 +53,7 @@ where
     let mut connection = pin!(builder.serve_connection(io, answering));
     let mut asked = false;
     let mut goodbye = None;
+    let mut moment = Moment::default();
     poll_fn(|cx| {
         // First, so that a change of phase between the look and the poll wakes us again.
         conn.task.register(cx.waker());
@@ -57,8 +61,12 @@ where
         if phase >= Phase::Forced {
             return Poll::Ready(());
         }
+        if !streams.leaves() && moment.has_come(streams.rank, &server, cx) {
+            streams.leave();
+        }
         // Before its first request a newcomer is not told: that one is on its way.
-        if !asked && (phase >= Phase::Closing || (phase >= Phase::Draining && streams.had_any())) {
+        let had_its_last = streams.had_any() && server.is_last(streams.rank, streams.leaves());
+        if !asked && (streams.leaves() || had_its_last) {
             asked = true;
             connection.as_mut().graceful_shutdown();
         }
@@ -82,6 +90,9 @@ struct Tasks(Arc<dyn Runtime>);
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
     fn execute(&self, task: F) {
-        self.0.spawn(Box::pin(task));
+        match Tunnel::opening() {
+            None => self.0.spawn(Box::pin(task)),
+            Some(tunnel) => self.0.spawn(Box::pin(task.map(|()| drop(tunnel)))),
+        };
     }
 }

@@ -67,7 +67,7 @@ impl Shared {
 
     /// The future's output, or `None` once nothing more is to be accepted.
     async fn or_over<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        let last = if self.shares_listener() { Phase::Closing } else { Phase::Forced };
+        let last = if self.shares_listener() { Phase::Spreading } else { Phase::Forced };
         let mut future = pin!(future);
         poll_fn(|cx: &mut Context<'_>| {
             self.accepting.register(cx.waker());

@@ -18,15 +18,18 @@ impl Drainable for Server {
     }
 
     fn close(&self, deadline: &Deadline) {
-        let _ = self.shared.deadline.set(deadline.clone());
-        self.shared.advance(Phase::Draining);
+        self.shared.begin_draining(deadline);
     }
 
     async fn drained(&self) {
         let shared = &self.shared;
-        if let (Some(serving), Some(deadline)) = (shared.serving.get(), shared.deadline.get()) {
+        if let (Some(serving), Some(drain)) = (shared.serving.get(), shared.drain.get()) {
             let duck = shared.config().duck;
-            serving.traffic.quiet(duck, deadline, &serving.runtime).await;
+            serving.traffic.quiet(duck, &drain.deadline, &serving.runtime).await;
+            if shared.spreads() {
+                shared.advance(Phase::Spreading);
+                shared.settled(&serving.traffic, duck.quiet, &serving.runtime).await;
+            }
         }
         shared.gate.close();
         // Not under the lock: closing wakes who waits for it.

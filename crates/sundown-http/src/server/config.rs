@@ -18,6 +18,12 @@ pub(crate) struct Config {
     pub(super) shared_listener: bool,
     /// Handlers attach jobs though requests are none.
     pub(super) attach: bool,
+    /// The media types of responses that end after an event.
+    pub(crate) event_streams: Vec<String>,
+    /// Handlers find a `Closing`.
+    pub(crate) hear_closing: bool,
+    /// Connections leave one by one.
+    pub(super) spread: bool,
 }
 
 impl Default for Config {
@@ -30,6 +36,9 @@ impl Default for Config {
             probes: false,
             shared_listener: false,
             attach: false,
+            event_streams: vec!["text/event-stream".to_owned()],
+            hear_closing: false,
+            spread: false,
         }
     }
 }

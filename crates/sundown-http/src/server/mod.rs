@@ -130,6 +130,44 @@ impl Server {
         self.configure(|config| config.shared_listener = true)
     }
 
+    /// The media types of the responses that a shutdown ends after an event, instead of cutting them at its end.
+    /// Default: `text/event-stream`. Parameters and case do not count; a response with a length, or a compressed one,
+    /// is none of them.
+    ///
+    /// Such a response ends in order as soon as traffic is quiet, or its connection's moment [has
+    /// come](Self::spread_closes), and what has been sent of it ends with a blank line: its client connects again by
+    /// design, and goes on with the last id it has seen. The end completes the request's job. A stream that comes to no
+    /// end of an event is cut in the end like any other, and so is one whose runtime is blocked.
+    #[must_use]
+    pub fn event_streams<T: Into<String>>(self, media_types: impl IntoIterator<Item = T>) -> Self {
+        let media_types = media_types.into_iter().map(Into::into).collect();
+        self.configure(|config| config.event_streams = media_types)
+    }
+
+    /// Puts a [`Closing`](crate::Closing) into each request's extensions, for handlers of what only they can end:
+    /// WebSockets, tunnels, streams of messages.
+    #[must_use]
+    pub fn handlers_hear_closing(self) -> Self {
+        self.configure(|config| config.hear_closing = true)
+    }
+
+    /// Spreads the closes of connections over the drain: who connects again does so at another time than all others,
+    /// and the servers that go on are not run over. For services with many long-lived connections.
+    ///
+    /// Each connection has its own moment between the server's `close` and its deadline, evenly in the order of their
+    /// coming. Until then it goes on as if nothing was; from then on its responses say `Connection: close`, an idle one
+    /// is closed, HTTP/2 is told to go away, an event stream ends after its event, and its
+    /// [`Closing`](crate::Closing) resolves. A connection that comes while draining has no moment: it is served once,
+    /// and refused when traffic is quiet.
+    ///
+    /// With it, a shutdown takes its whole drain as long as anything long-lived is in flight. When nothing is, and no
+    /// request comes for the [quiet interval](Self::lame_duck), it goes on at once: connections that only wait for
+    /// another request hold nothing. Not the default, by which all leave as soon as traffic is quiet.
+    #[must_use]
+    pub fn spread_closes(self) -> Self {
+        self.configure(|config| config.spread = true)
+    }
+
     /// Where it listens.
     ///
     /// # Errors

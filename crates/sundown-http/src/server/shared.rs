@@ -1,6 +1,7 @@
 //! What the server, its connections and the rescue share.
 
 use std::{
+    future::poll_fn,
     io::{self, Read, Write},
     net::TcpListener,
     os::unix::net::UnixStream,
@@ -9,7 +10,8 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering, fence},
     },
-    task::Wake,
+    task::{Poll, Wake},
+    time::{Duration, Instant},
 };
 
 use futures_util::task::AtomicWaker;
@@ -19,8 +21,10 @@ use sundown::{Deadline, Gate, Handle, Readiness, Receipt, Runtime, Watch};
 use super::config::Config;
 use crate::{
     answer::Wording,
+    closing::Listeners,
     conn::Conn,
     phase::{Phase, PhaseCell},
+    ramp::{Departure, Rank},
     traffic::Traffic,
 };
 
@@ -34,9 +38,13 @@ pub(crate) struct Shared {
     conns: Mutex<Slab<Arc<Conn>>>,
     pub(super) serving: OnceLock<Serving>,
     pub(super) watch: OnceLock<Watch>,
-    pub(super) deadline: OnceLock<Deadline>,
+    pub(super) drain: OnceLock<Drain>,
     pub(super) receipt: OnceLock<Receipt>,
     pub(super) accepting: AtomicWaker,
+    /// Who waits for a connection to leave.
+    pub(crate) listeners: Listeners,
+    /// Whoever waits for the last exchange to be over.
+    pub(super) settling: AtomicWaker,
     bell: (UnixStream, UnixStream),
     deaf: AtomicBool,
     between: AtomicBool,
@@ -48,6 +56,13 @@ pub(super) struct Serving {
     pub(super) runtime: Arc<dyn Runtime>,
     readiness: Readiness,
     pub(super) traffic: Traffic,
+    spreads: bool,
+}
+
+/// The time there is to drain.
+pub(super) struct Drain {
+    began: Instant,
+    pub(super) deadline: Deadline,
 }
 
 impl Shared {
@@ -64,9 +79,11 @@ impl Shared {
             conns: Mutex::default(),
             serving: OnceLock::new(),
             watch: OnceLock::new(),
-            deadline: OnceLock::new(),
+            drain: OnceLock::new(),
             receipt: OnceLock::new(),
             accepting: AtomicWaker::new(),
+            listeners: Listeners::default(),
+            settling: AtomicWaker::new(),
             bell,
             deaf: AtomicBool::new(false),
             between: AtomicBool::new(false),
@@ -83,7 +100,8 @@ impl Shared {
     pub(super) fn begin_serving(&self, shutdown: &Handle) -> io::Result<()> {
         let runtime = shutdown.runtime().clone();
         let traffic = Traffic::new(runtime.now());
-        let serving = Serving { runtime, readiness: shutdown.readiness(), traffic };
+        let spreads = self.config().spread;
+        let serving = Serving { runtime, readiness: shutdown.readiness(), traffic, spreads };
         self.serving.set(serving).map_err(|_| io::Error::other("this server serves already"))
     }
 
@@ -119,10 +137,34 @@ impl Shared {
         self.serving.get().map(|serving| &serving.readiness)
     }
 
+    /// The server's turn to drain has come.
+    pub(super) fn begin_draining(&self, deadline: &Deadline) {
+        let began = self.runtime().map_or_else(Instant::now, |runtime| runtime.now());
+        let _ = self.drain.set(Drain { began, deadline: deadline.clone() });
+        self.advance(Phase::Draining);
+    }
+
+    /// Whether connections leave one by one.
+    pub(crate) fn spreads(&self) -> bool {
+        self.serving.get().is_some_and(|serving| serving.spreads)
+    }
+
+    /// When a connection leaves.
+    pub(crate) fn departure(&self, rank: Rank) -> Departure {
+        // No drain, as long as it serves: then that is all there is to look at.
+        let drain = self.drain.get().filter(|_| self.spreads());
+        Departure::of(rank, self.phase(), drain.map(|drain| (drain.began, drain.deadline.at())))
+    }
+
+    /// Whether a response is the last of its connection. `leaves`: the connection's moment has come.
+    pub(crate) fn is_last(&self, rank: Rank, leaves: bool) -> bool {
+        self.is_draining() && (leaves || rank.is_late || !self.spreads())
+    }
+
     /// A request has come.
     #[inline]
     pub(crate) fn touch(&self) {
-        if self.phase() != Phase::Draining {
+        if !(Phase::Draining..=Phase::Spreading).contains(&self.phase()) {
             return;
         }
         if let Some(serving) = self.serving.get() {
@@ -204,7 +246,25 @@ impl Shared {
             for conn in self.conns() {
                 self.wake(&conn);
             }
+            self.listeners.wake();
             let _ = catch_unwind(AssertUnwindSafe(|| self.accepting.wake()));
+        }
+    }
+
+    /// Resolves when no exchange is in flight and none has come for this time. A connection that only might bring one
+    /// holds nothing.
+    pub(super) async fn settled(&self, traffic: &Traffic, time: Duration, runtime: &Arc<dyn Runtime>) {
+        loop {
+            poll_fn(|cx| {
+                self.settling.register(cx.waker());
+                // Whoever leaves rings, or had left before: the same pair of fences as in `advance`.
+                if self.gate.inside() == 0 { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            traffic.hush(time, runtime).await;
+            if self.gate.inside() == 0 {
+                return;
+            }
         }
     }
 
@@ -216,13 +276,17 @@ impl Shared {
         }
     }
 
-    /// Tells the rescue that a connection has moved.
+    /// Tells the rescue, and a drain that spreads closes, that a connection has moved.
     #[inline]
     pub(crate) fn ring(&self) {
         fence(Ordering::SeqCst);
-        if self.phase() >= Phase::Answering {
-            // A full pipe has been rung already.
-            let _ = (&self.bell.0).write(&[1]);
+        match self.phase() {
+            Phase::Serving | Phase::Draining | Phase::Closing | Phase::Claimed => {}
+            Phase::Spreading => self.settling.wake(),
+            Phase::Answering | Phase::Forced => {
+                // A full pipe has been rung already.
+                let _ = (&self.bell.0).write(&[1]);
+            }
         }
     }
 

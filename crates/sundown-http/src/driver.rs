@@ -19,12 +19,8 @@ use tower_service::Service;
 
 pub(crate) use self::http2::GOODBYE;
 use crate::{
-    body::BoxError,
-    conn::Conn,
-    io::TrackedIo,
-    phase::Phase,
-    preface::Protocol,
-    server::{Config, Shared},
+    body::BoxError, config::Config, conn::Conn, io::TrackedIo, phase::Phase, preface::Protocol,
+    server::Shared,
 };
 
 /// How long a newcomer may take to send its first byte before its connection counts as idle: as long as traffic must be

@@ -19,9 +19,10 @@ pub(crate) use self::exchanging::Exchanging;
 use crate::{
     answer::Answer,
     body::{BoxError, Ending, ResponseBody},
+    config::Config,
     conn::Conn,
+    course::Course,
     exchange::{Exchange, RequestJob, RequestPayload, Stage},
-    server::{Config, Shared},
     streams::Streams,
     word::Lost,
 };
@@ -32,7 +33,7 @@ pub(crate) struct AnswerLayer(Arc<Context>);
 
 /// What the requests of one connection share.
 pub(crate) struct Context {
-    pub(crate) server: Arc<Shared>,
+    pub(crate) server: Arc<Course>,
     config: Arc<Config>,
     place: Place,
 }
@@ -47,7 +48,7 @@ pub(crate) enum Place {
 }
 
 impl AnswerLayer {
-    pub(crate) fn new(server: Arc<Shared>, config: Arc<Config>, place: Place) -> Self {
+    pub(crate) fn new(server: Arc<Course>, config: Arc<Config>, place: Place) -> Self {
         AnswerLayer(Arc::new(Context { server, config, place }))
     }
 }

@@ -22,9 +22,12 @@
 mod server;
 
 mod answer;
+mod bell;
 mod body;
 mod chunk;
+mod config;
 mod conn;
+mod course;
 mod driver;
 mod exchange;
 mod io;

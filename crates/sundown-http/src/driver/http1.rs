@@ -17,10 +17,10 @@ use tower_service::Service;
 use super::may_close;
 use crate::{
     body::BoxError,
+    config::Config,
     io::TrackedIo,
     layer::{AnswerLayer, Place},
     phase::Phase,
-    server::Config,
     timer::Timer,
 };
 
@@ -36,7 +36,8 @@ where
     let conn = io.conn().clone();
     let Some(runtime) = server.runtime().cloned() else { return };
     let header_read_timeout = config.header_read_timeout;
-    let answering = AnswerLayer::new(server.clone(), config, Place::Serial(conn.clone())).layer(service);
+    let answering =
+        AnswerLayer::new(server.course().clone(), config, Place::Serial(conn.clone())).layer(service);
     let connection = http1::Builder::new()
         .half_close(true)
         .timer(Timer(runtime))

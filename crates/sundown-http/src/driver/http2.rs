@@ -22,10 +22,10 @@ use tower_service::Service;
 
 use crate::{
     body::BoxError,
+    config::Config,
     io::TrackedIo,
     layer::{AnswerLayer, Place},
     phase::Phase,
-    server::Config,
     timer::Timer,
 };
 
@@ -45,7 +45,8 @@ where
     let conn = io.conn().clone();
     let Some(runtime) = server.runtime().cloned() else { return };
     let streams = conn.open_streams();
-    let answering = AnswerLayer::new(server.clone(), config, Place::Streams(streams.clone())).layer(service);
+    let answering =
+        AnswerLayer::new(server.course().clone(), config, Place::Streams(streams.clone())).layer(service);
     let connection = http2::Builder::new(Tasks(runtime.clone()))
         .timer(Timer(runtime.clone()))
         .serve_connection(io, hyper::service::service_fn(move |request| answering.begin(request)));

@@ -1,7 +1,5 @@
 //! The server as a component of the shutdown.
 
-use std::sync::atomic::Ordering;
-
 use sundown::{Claims, Deadline, Drainable, InFlight, Receipt, Unit, Watch};
 
 use super::Server;
@@ -10,32 +8,18 @@ use crate::{phase::Phase, rescue::Rescue, word};
 #[sundown::async_trait]
 impl Drainable for Server {
     fn joined(&self, watch: &Watch) {
-        let _ = self.shared.watch.set(watch.clone());
-        let jobs = self.shared.config().jobs.clone();
-        if let Some((_, jobs)) = jobs {
-            jobs.joined(watch);
-        }
+        self.shared.join(watch);
     }
 
     fn close(&self, deadline: &Deadline) {
-        let _ = self.shared.deadline.set(deadline.clone());
-        self.shared.advance(Phase::Draining);
+        self.shared.set_deadline(deadline);
+        self.shared.go_on(Phase::Draining);
     }
 
     async fn drained(&self) {
-        let shared = &self.shared;
-        if let (Some(serving), Some(deadline)) = (shared.serving.get(), shared.deadline.get()) {
-            let duck = shared.config().duck;
-            serving.traffic.quiet(duck, deadline, &serving.runtime).await;
-        }
-        shared.gate.close();
-        // Not under the lock: closing wakes who waits for it.
-        let jobs = shared.config().jobs.clone();
-        if let Some((_, jobs)) = jobs {
-            jobs.close();
-        }
-        shared.advance(Phase::Closing);
-        shared.gate.empty().await;
+        self.shared.quiet().await;
+        self.shared.go_on(Phase::Closing);
+        self.shared.gate.empty().await;
     }
 
     fn in_flight(&self) -> InFlight {
@@ -48,23 +32,19 @@ impl Drainable for Server {
     }
 
     fn claim(&self, claims: &Claims) {
-        let config = self.shared.config().clone();
-        self.shared.gate.close();
-        if let Some((_, jobs)) = &config.jobs {
-            jobs.claim(claims);
-        }
-        if !config.shared_listener {
+        self.shared.claim(claims);
+        if !self.shared.shares_listener() {
             // Nobody new joins the accept queue; who is in it is answered. (Closing it would reset them.)
             let _ = rustix::net::listen(&self.shared.listener, 0);
         }
-        self.shared.advance(Phase::Claimed);
+        self.shared.go_on(Phase::Claimed);
     }
 
     async fn conclude(&self, receipt: &Receipt) {
-        let _ = self.shared.receipt.set(receipt.clone());
-        self.shared.advance(Phase::Answering);
+        self.shared.set_receipt(receipt);
+        self.shared.go_on(Phase::Answering);
         Rescue::new(&self.shared, receipt.deadline().clone()).run(receipt);
-        receipt.note("answered by the layer", self.shared.answered.load(Ordering::Relaxed));
+        self.shared.note_answered();
     }
 
     fn force(&self) {
@@ -76,10 +56,8 @@ impl Drainable for Server {
             // Nobody else would let go of it.
             self.shared.unregister_if_closed(conn);
         }
-        if let Some(receipt) = self.shared.receipt.get() {
-            // What the runtime cuts by itself from here on is among the responding.
-            receipt.note("responses cut", responding + self.shared.cut.load(Ordering::Relaxed));
-        }
-        self.shared.advance(Phase::Forced);
+        // What the runtime cuts by itself from here on is among the responding.
+        self.shared.note_cut(responding);
+        self.shared.go_on(Phase::Forced);
     }
 }

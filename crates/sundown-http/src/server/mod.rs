@@ -2,7 +2,6 @@
 
 mod accept;
 mod component;
-mod config;
 mod shared;
 
 use std::{
@@ -22,8 +21,8 @@ use hyper::body::Incoming;
 use sundown::{Handle, Jobs, Reason};
 use tower_service::Service;
 
-pub(crate) use self::{config::Config, shared::Shared};
-use crate::{body::BoxError, driver, traffic::LameDuck};
+pub(crate) use self::shared::Shared;
+use crate::{body::BoxError, config::Config, driver, traffic::LameDuck};
 
 /// An HTTP/1 server whose every client gets an answer.
 ///
@@ -246,7 +245,9 @@ impl Server {
         }
         let runtime = shutdown.runtime().clone();
         let mut listener = runtime.adopt(self.shared.listener.try_clone()?)?;
-        self.shared.begin_serving(shutdown)?;
+        if !self.shared.begin_serving(shutdown) {
+            return Err(io::Error::other("this server serves already"));
+        }
         let config = Arc::new(self.shared.config().clone());
         while let Some((transport, peer)) = self.shared.next(&mut *listener, &runtime).await? {
             let io = driver::register(&self.shared, transport);

@@ -13,11 +13,11 @@ pub(crate) struct Config {
     pub(crate) jobs: Option<(HeaderName, Jobs<RequestPayload>)>,
     pub(crate) wording: Wording,
     pub(crate) header_read_timeout: Duration,
-    pub(super) duck: LameDuck,
-    pub(super) probes: bool,
-    pub(super) shared_listener: bool,
+    pub(crate) duck: LameDuck,
+    pub(crate) probes: bool,
+    pub(crate) shared_listener: bool,
     /// Handlers attach jobs though requests are none.
-    pub(super) attach: bool,
+    pub(crate) attach: bool,
 }
 
 impl Default for Config {

@@ -1,13 +1,13 @@
-//! What the owner of a server chooses.
+//! What the owner of a server or a responder chooses.
 
 use std::time::Duration;
 
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, StatusCode};
 use sundown::Jobs;
 
 use crate::{answer::Wording, exchange::RequestPayload, probe::Probe, traffic::LameDuck};
 
-/// What the owner chose, final once the server serves.
+/// What the owner chose, final once anything is served.
 #[derive(Clone)]
 pub(crate) struct Config {
     pub(crate) jobs: Option<(HeaderName, Jobs<RequestPayload>)>,
@@ -35,6 +35,33 @@ impl Default for Config {
 }
 
 impl Config {
+    /// # Panics
+    ///
+    /// When it is no header name in lower case.
+    #[track_caller]
+    pub(crate) fn job_header(header: &'static str) -> HeaderName {
+        match HeaderName::from_lowercase(header.as_bytes()) {
+            Ok(name) => name,
+            Err(_) => panic!("{header:?} is no header name in lower case"),
+        }
+    }
+
+    /// # Panics
+    ///
+    /// When its answer has no body or is not the last one.
+    #[track_caller]
+    pub(crate) fn checked_status(status: StatusCode) -> StatusCode {
+        assert!(
+            !status.is_informational() && ![204, 205, 304].contains(&status.as_u16()),
+            "{status} cannot tell a client that its job was handed over: such an answer has no body"
+        );
+        status
+    }
+
+    pub(crate) fn set_job_header(&mut self, name: HeaderName) {
+        self.jobs = Some((name, Jobs::new()));
+    }
+
     /// Whether handlers find a `RequestJob`.
     pub(crate) fn attaches(&self) -> bool {
         self.attach || self.jobs.is_some()

@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering, fence},
 };
 
-use sundown::{Claims, Deadline, Gate, Handle, Readiness, Receipt, Runtime, Watch};
+use sundown::{Claims, Deadline, Gate, Handle, Readiness, Reason, Receipt, Runtime, Watch};
 
 use crate::{
     answer::Wording,
@@ -36,6 +36,18 @@ struct Serving {
     runtime: Arc<dyn Runtime>,
     readiness: Readiness,
     traffic: Traffic,
+}
+
+/// Why nothing can be served in this shutdown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// It is no component of the shutdown, which would never end it.
+    #[error("this server is not a component of the shutdown: add it before it serves")]
+    NoComponent,
+    /// The owner of the shutdown is gone, and so has ended it.
+    #[error("the owner of the shutdown was dropped before the server served: keep the `Shutdown` itself")]
+    Dropped,
 }
 
 impl Course {
@@ -88,9 +100,15 @@ impl Course {
 
     // ---- what it serves with
 
-    /// Whether a shutdown will end it.
-    pub(crate) fn is_component(&self) -> bool {
-        self.watch.get().is_some()
+    /// Says why it would never end, if it would not.
+    pub(crate) fn check(&self, shutdown: &Handle) -> Result<(), ServeError> {
+        if self.watch.get().is_none() {
+            Err(ServeError::NoComponent)
+        } else if shutdown.watch().reason() == Some(&Reason::Dropped) {
+            Err(ServeError::Dropped)
+        } else {
+            Ok(())
+        }
     }
 
     /// Returns whether it did not serve before.

@@ -5,17 +5,21 @@
 
 mod exchanging;
 
-use std::{sync::Arc, task};
+use std::{
+    fmt,
+    sync::Arc,
+    task::{self, Poll},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
-use hyper::body::Incoming;
 use sundown::{BeginError, JobId};
 use tower_layer::Layer;
 use tower_service::Service;
 
 pub(crate) use self::exchanging::Exchanging;
+pub use self::exchanging::ResponseFuture;
 use crate::{
     answer::Answer,
     body::{BoxError, Ending, ResponseBody},
@@ -27,11 +31,14 @@ use crate::{
     word::Lost,
 };
 
-/// Wraps the service of one connection.
-#[derive(Clone)]
-pub(crate) struct AnswerLayer(Arc<Context>);
+/// As many locks as the exchanges of somebody else's server are spread over.
+pub(crate) const SHARDS: usize = 16;
 
-/// What the requests of one connection share.
+/// The tower layer that a [`Responder`](crate::Responder) gives.
+#[derive(Clone)]
+pub struct AnswerLayer(Arc<Context>);
+
+/// What the requests of one connection share, or of all.
 pub(crate) struct Context {
     pub(crate) server: Arc<Course>,
     config: Arc<Config>,
@@ -45,6 +52,8 @@ pub(crate) enum Place {
     Serial(Arc<Conn>),
     /// Side by side, where nobody but the runtime can write: HTTP/2.
     Streams(Arc<Streams>),
+    /// Side by side, on whatever connections, which are not ours.
+    Alone(Arc<Streams<SHARDS>>),
 }
 
 impl AnswerLayer {
@@ -61,34 +70,85 @@ impl<S> Layer<S> for AnswerLayer {
     }
 }
 
+impl fmt::Debug for AnswerLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnswerLayer").field("phase", &self.0.server.phase()).finish_non_exhaustive()
+    }
+}
+
+/// A service behind an [`AnswerLayer`]. It fails with the inner one's errors alone, and is always ready: each request asks
+/// a clone of the inner one.
 #[derive(Clone)]
-pub(crate) struct Answering<S> {
+pub struct Answering<S> {
     context: Arc<Context>,
     inner: S,
 }
 
-pub(crate) type Answered<B> = Result<Response<ResponseBody<B>>, Taken>;
-
-/// The rescue answers this exchange; hyper is to write nothing.
-#[derive(Debug, thiserror::Error)]
-#[error("the connection was taken by a shutdown")]
-pub(crate) struct Taken;
-
-impl From<Lost> for Taken {
-    fn from(Lost: Lost) -> Self {
-        Taken
+impl<S: fmt::Debug> fmt::Debug for Answering<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answering").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 
-impl<S, B> Answering<S>
+pub(crate) type Answered<B, E> = Result<Response<ResponseBody<B>>, NoResponse<E>>;
+
+/// Why no response of an exchange comes from here.
+#[derive(Debug)]
+pub(crate) enum NoResponse<E> {
+    /// The rescue answers it; hyper is to write nothing.
+    Taken,
+    /// No application code has seen it: its stream is reset so that whatever it asks for may be tried again (RFC 9113
+    /// section 8.7).
+    Refused,
+    /// The service failed, and its server knows what that means.
+    Failed(E),
+}
+
+impl<E> From<Lost> for NoResponse<E> {
+    fn from(Lost: Lost) -> Self {
+        NoResponse::Taken
+    }
+}
+
+/// For hyper, which resets a stream with the reason that it finds in the error.
+impl<E: Into<BoxError>> From<NoResponse<E>> for BoxError {
+    fn from(no_response: NoResponse<E>) -> Self {
+        match no_response {
+            NoResponse::Taken => "the connection was taken by a shutdown".into(),
+            NoResponse::Refused => h2::Error::from(h2::Reason::REFUSED_STREAM).into(),
+            NoResponse::Failed(error) => error.into(),
+        }
+    }
+}
+
+impl<S, R, B> Service<Request<R>> for Answering<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
-    S::Error: Into<BoxError>,
+    S: Service<Request<R>, Response = Response<B>> + Clone,
+    R: Body,
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
+    type Response = Response<ResponseBody<B>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, R, B>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<R>) -> ResponseFuture<S, R, B> {
+        ResponseFuture::new(self.begin(request))
+    }
+}
+
+impl<S> Answering<S> {
     /// Begins an exchange: at once, not when its future is first polled. From here on the connection is in a handler.
-    pub(crate) fn begin(&self, mut request: Request<Incoming>) -> Exchanging<S, B> {
+    pub(crate) fn begin<R, B>(&self, mut request: Request<R>) -> Exchanging<S, R, B>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Clone,
+        R: Body,
+        B: Body<Data = Bytes>,
+    {
         match self.context.admit(&mut request) {
             Ok(exchange) => Exchanging::begun(self.context.clone(), exchange, self.inner.clone(), request),
             Err(refusal) => Exchanging::refused(self.context.clone(), refusal),
@@ -98,37 +158,38 @@ where
 
 /// Why no handler is asked, and what is said instead.
 pub(crate) enum Refusal {
-    Answer(Box<Answer>),
+    /// To a request of this version.
+    Answer(Box<Answer>, Version),
+    /// It may be tried again at once, elsewhere.
+    Refused,
     /// It is not ours to answer.
     Taken,
 }
 
-impl From<Answer> for Refusal {
-    fn from(answer: Answer) -> Self {
-        Refusal::Answer(Box::new(answer))
-    }
-}
-
 impl Context {
     /// Lets a request in, or says why not.
-    fn admit(&self, request: &mut Request<Incoming>) -> Result<Arc<Exchange>, Refusal> {
+    fn admit<R: Body>(&self, request: &mut Request<R>) -> Result<Arc<Exchange>, Refusal> {
         let has_body = !request.body().is_end_stream();
         self.arrive(has_body).map_err(|Lost| Refusal::Taken)?;
-        let method = request.method().clone();
+        let (method, version) = (request.method().clone(), request.version());
+        let answer = |answer| Refusal::Answer(Box::new(answer), version);
         if let Some(probe) = self.config.probe(&method, request.uri().path()) {
             let (status, text) = probe.answer(self.server.readiness());
-            return Err(Answer::probe(&method, status, text).into());
+            return Err(answer(Answer::probe(&method, status, text)));
         }
         self.server.touch();
-        let refuse = || Answer::never_started(Some(&method), &self.config.wording).into();
+        let refuse = || match self.place {
+            Place::Streams(_) => Refusal::Refused,
+            _ => answer(Answer::never_started(Some(&method), &self.config.wording)),
+        };
         let Ok(guard) = self.server.gate.enter() else { return Err(refuse()) };
-        let (uri, version) = (request.uri().clone(), request.version());
+        let uri = request.uri().clone();
         let exchange = Exchange::new(method.clone(), uri, version, request.headers(), has_body, guard);
         match self.begin_job(request, &exchange.request) {
             Ok(Some(job)) => exchange.set_job(job),
             Ok(None) => {}
             Err(NoJob::Draining) => return Err(refuse()),
-            Err(NoJob::BadId(message)) => return Err(Answer::bad_request(&method, message).into()),
+            Err(NoJob::BadId(message)) => return Err(answer(Answer::bad_request(&method, message))),
         }
         let exchange = self.seat(exchange);
         if self.config.attaches() {
@@ -158,14 +219,20 @@ impl Context {
                 exchange
             }
             Place::Streams(streams) => streams.seat(exchange),
+            Place::Alone(streams) => streams.seat(exchange),
         }
     }
 
     /// Nothing more comes of it. Over HTTP/1 its answer may still be on its way, and the connection knows when it is not.
     pub(crate) fn vacate(&self, exchange: &Exchange) {
-        if let Place::Streams(streams) = &self.place {
-            streams.vacate(exchange);
-            self.server.ring();
+        match &self.place {
+            Place::Serial(_) => {}
+            Place::Streams(streams) => {
+                streams.vacate(exchange);
+                self.server.ring();
+            }
+            // Who waits for it waits for its guard.
+            Place::Alone(streams) => streams.vacate(exchange),
         }
     }
 
@@ -174,7 +241,7 @@ impl Context {
         match &self.place {
             // The connection's own task polls it, and has registered itself.
             Place::Serial(_) => {}
-            Place::Streams(_) => exchange.task.register(cx.waker()),
+            Place::Streams(_) | Place::Alone(_) => exchange.task.register(cx.waker()),
         }
     }
 
@@ -182,7 +249,9 @@ impl Context {
     pub(crate) fn body_done(&self, exchange: Option<&Exchange>) {
         match &self.place {
             Place::Serial(conn) => conn.word.body_done(),
-            Place::Streams(_) => exchange.into_iter().for_each(|exchange| self.vacate(exchange)),
+            Place::Streams(_) | Place::Alone(_) => {
+                exchange.into_iter().for_each(|exchange| self.vacate(exchange));
+            }
         }
     }
 
@@ -193,9 +262,9 @@ impl Context {
         }
     }
 
-    fn begin_job(
+    fn begin_job<R>(
         &self,
-        request: &Request<Incoming>,
+        request: &Request<R>,
         payload: &RequestPayload,
     ) -> Result<Option<sundown::Job<RequestPayload>>, NoJob> {
         let Some((name, jobs)) = &self.config.jobs else { return Ok(None) };
@@ -221,11 +290,11 @@ impl Context {
     }
 
     /// Lets the handler's response out. `None` if it must not go out, since one of its jobs was taken.
-    fn let_out<B: Body<Data = Bytes>>(
+    fn let_out<B: Body<Data = Bytes>, E>(
         self: &Arc<Self>,
         exchange: &Arc<Exchange>,
         response: Response<B>,
-    ) -> Option<Answered<B>> {
+    ) -> Option<Answered<B, E>> {
         let (mut head, body) = response.into_parts();
         let connect = exchange.request.method == Method::CONNECT && head.status.is_success();
         let upgrades = connect || head.status == StatusCode::SWITCHING_PROTOCOLS;
@@ -249,11 +318,11 @@ impl Context {
         } else if exchange.complete().is_err() {
             return None;
         }
+        if !upgrades {
+            self.end_connection(exchange.version, &mut head.headers);
+        }
         if let Place::Serial(conn) = &self.place {
             conn.set_close_delimited(ending == Ending::Completes && exchange.version < Version::HTTP_11);
-            if self.server.is_draining() && !upgrades {
-                head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
             let won = match upgrades {
                 true => conn.word.upgrade(),
                 false => conn.word.release(says_close(&head.headers)),
@@ -277,9 +346,9 @@ impl Context {
     }
 
     /// Answers what no handler has answered: by then the fates of its jobs are known.
-    fn answer_for<B>(self: &Arc<Self>, exchange: &Arc<Exchange>) -> Answered<B> {
+    fn answer_for<B, E>(self: &Arc<Self>, exchange: &Arc<Exchange>) -> Answered<B, E> {
         let answer = Answer::of(exchange, &self.config.wording);
-        let answered = self.answer(answer, Some(exchange.clone()));
+        let answered = self.answer(answer, exchange.version, Some(exchange.clone()));
         if answered.is_ok() {
             self.server.count_answered();
         }
@@ -287,22 +356,38 @@ impl Context {
     }
 
     /// Answers in the handler's place.
-    fn answer<B>(self: &Arc<Self>, answer: Answer, exchange: Option<Arc<Exchange>>) -> Answered<B> {
+    fn answer<B, E>(
+        self: &Arc<Self>,
+        answer: Answer,
+        version: Version,
+        exchange: Option<Arc<Exchange>>,
+    ) -> Answered<B, E> {
         let mut response = answer.into_response();
-        match &self.place {
-            Place::Serial(conn) => {
-                if self.server.is_draining() {
-                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                }
-                conn.word.release(says_close(response.headers()))?;
-            }
-            // There are no fields about the connection (RFC 9113 section 8.2.2).
-            Place::Streams(_) => drop(response.headers_mut().remove(header::CONNECTION)),
+        self.end_connection(version, response.headers_mut());
+        if let Place::Serial(conn) = &self.place {
+            conn.word.release(says_close(response.headers()))?;
         }
         if let Some(exchange) = &exchange {
             self.let_go(exchange, Stage::Responding);
         }
         Ok(response.map(|body| ResponseBody::ours(body, self.clone(), exchange)))
+    }
+}
+
+impl Context {
+    /// Makes a response the last of its connection, while draining.
+    fn end_connection(&self, version: Version, headers: &mut HeaderMap) {
+        if version > Version::HTTP_11 {
+            // There are no fields about the connection (RFC 9113 section 8.2.2, RFC 9114 section 4.2).
+            headers.remove(header::CONNECTION);
+        } else if self.server.is_draining() {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+
+    /// Whether the server makes of the service's errors what it likes.
+    fn keeps_errors(&self) -> bool {
+        matches!(self.place, Place::Alone(_))
     }
 }
 

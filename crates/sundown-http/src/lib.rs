@@ -36,6 +36,7 @@ mod phase;
 mod preface;
 mod probe;
 mod rescue;
+mod responder;
 mod streams;
 mod timer;
 mod traffic;
@@ -43,6 +44,10 @@ mod word;
 
 pub use self::{
     answer::{FATE, JOB},
+    body::ResponseBody,
+    course::ServeError,
     exchange::{CommitError, RequestJob, RequestPayload},
+    layer::{AnswerLayer, Answering, ResponseFuture},
+    responder::Responder,
     server::Server,
 };

@@ -15,10 +15,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
-use sundown::{Handle, Jobs, Reason};
+use sundown::Handle;
 use tower_service::Service;
 
 pub(crate) use self::shared::Shared;
@@ -81,10 +81,8 @@ impl Server {
     #[must_use]
     #[track_caller]
     pub fn requests_are_jobs(self, header: &'static str) -> Self {
-        match HeaderName::from_lowercase(header.as_bytes()) {
-            Ok(name) => self.configure(|config| config.jobs = Some((name, Jobs::new()))),
-            Err(_) => panic!("{header:?} is no header name in lower case"),
-        }
+        let name = Config::job_header(header);
+        self.configure(|config| config.set_job_header(name))
     }
 
     /// Gives every handler a [`RequestJob`](crate::RequestJob) although requests are no jobs here, so that it can
@@ -121,10 +119,7 @@ impl Server {
     #[must_use]
     #[track_caller]
     pub fn handed_over_status(self, status: StatusCode) -> Self {
-        assert!(
-            !status.is_informational() && ![204, 205, 304].contains(&status.as_u16()),
-            "{status} cannot tell a client that its job was handed over: such an answer has no body"
-        );
+        let status = Config::checked_status(status);
         self.configure(|config| config.wording.handed_over = status)
     }
 
@@ -233,16 +228,7 @@ impl Server {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        if !self.shared.is_component() {
-            return Err(io::Error::other(
-                "this server is not a component of the shutdown: add it before it serves",
-            ));
-        }
-        if shutdown.watch().reason() == Some(&Reason::Dropped) {
-            let message =
-                "the owner of the shutdown was dropped before the server served: keep the `Shutdown` itself";
-            return Err(io::Error::other(message));
-        }
+        self.shared.check(shutdown).map_err(io::Error::other)?;
         let runtime = shutdown.runtime().clone();
         let mut listener = runtime.adopt(self.shared.listener.try_clone()?)?;
         if !self.shared.begin_serving(shutdown) {

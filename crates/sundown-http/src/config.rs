@@ -69,7 +69,6 @@ impl Config {
 
     pub(crate) fn probe(&self, method: &Method, path: &str) -> Option<Probe> {
         let asks = self.probes && (method == Method::GET || method == Method::HEAD);
-        let of = |(known, probe): (&str, Probe)| (known == path).then_some(probe);
-        if asks { Probe::PATHS.into_iter().find_map(of) } else { None }
+        if asks { Probe::at(path) } else { None }
     }
 }

@@ -50,8 +50,8 @@ pub(crate) struct Context {
 pub(crate) enum Place {
     /// One after the other, on a connection that the rescue may take: HTTP/1.
     Serial(Arc<Conn>),
-    /// Side by side, where nobody but the runtime can write: HTTP/2.
-    Streams(Arc<Streams>),
+    /// Side by side, on a connection where nobody but the runtime can write: HTTP/2.
+    Streams(Arc<Conn>, Arc<Streams>),
     /// Side by side, on whatever connections, which are not ours.
     Alone(Arc<Streams<SHARDS>>),
 }
@@ -179,7 +179,7 @@ impl Context {
         }
         self.server.touch();
         let refuse = || match self.place {
-            Place::Streams(_) => Refusal::Refused,
+            Place::Streams(..) => Refusal::Refused,
             _ => answer(Answer::never_started(Some(&method), &self.config.wording)),
         };
         let Ok(guard) = self.server.gate.enter() else { return Err(refuse()) };
@@ -200,14 +200,17 @@ impl Context {
 
     /// A request has come whole, but for its body.
     fn arrive(&self, has_body: bool) -> Result<(), Lost> {
-        let Place::Serial(conn) = &self.place else { return Ok(()) };
-        // Behind a body nobody knows where the next head begins; behind a head without one, it is what was read with it.
-        conn.word.begin_request(!has_body && conn.ends_open())?;
+        let (Place::Serial(conn) | Place::Streams(conn, _)) = &self.place else { return Ok(()) };
+        if let Place::Serial(_) = &self.place {
+            // Behind a body nobody knows where the next head begins; behind a head without one, it is what was read with
+            // it.
+            conn.word.begin_request(!has_body && conn.ends_open())?;
+            conn.set_lingers(has_body);
+            conn.set_exchange(None);
+        }
         if let Some(expected) = conn.take_expected() {
             self.server.expect_no_more(expected);
         }
-        conn.set_lingers(has_body);
-        conn.set_exchange(None);
         Ok(())
     }
 
@@ -218,7 +221,7 @@ impl Context {
                 conn.set_exchange(Some(exchange.clone()));
                 exchange
             }
-            Place::Streams(streams) => streams.seat(exchange),
+            Place::Streams(_, streams) => streams.seat(exchange),
             Place::Alone(streams) => streams.seat(exchange),
         }
     }
@@ -227,7 +230,7 @@ impl Context {
     pub(crate) fn vacate(&self, exchange: &Exchange) {
         match &self.place {
             Place::Serial(_) => {}
-            Place::Streams(streams) => {
+            Place::Streams(_, streams) => {
                 streams.vacate(exchange);
                 self.server.ring();
             }
@@ -241,7 +244,7 @@ impl Context {
         match &self.place {
             // The connection's own task polls it, and has registered itself.
             Place::Serial(_) => {}
-            Place::Streams(_) | Place::Alone(_) => exchange.task.register(cx.waker()),
+            Place::Streams(..) | Place::Alone(_) => exchange.task.register(cx.waker()),
         }
     }
 
@@ -249,7 +252,7 @@ impl Context {
     pub(crate) fn body_done(&self, exchange: Option<&Exchange>) {
         match &self.place {
             Place::Serial(conn) => conn.word.body_done(),
-            Place::Streams(_) | Place::Alone(_) => {
+            Place::Streams(..) | Place::Alone(_) => {
                 exchange.into_iter().for_each(|exchange| self.vacate(exchange));
             }
         }
@@ -339,7 +342,7 @@ impl Context {
     /// Its response is on its way.
     fn let_go(&self, exchange: &Exchange, stage: Stage) {
         exchange.set_stage(stage);
-        if let Place::Streams(_) = &self.place {
+        if let Place::Streams(..) = &self.place {
             // Over HTTP/1 the connection tells the rescue.
             self.server.ring();
         }

@@ -30,11 +30,13 @@ mod conn;
 mod course;
 mod driver;
 mod exchange;
+mod hyper_service;
 mod io;
 mod layer;
 mod phase;
 mod preface;
 mod probe;
+mod probes;
 mod rescue;
 mod responder;
 mod streams;
@@ -47,7 +49,9 @@ pub use self::{
     body::ResponseBody,
     course::ServeError,
     exchange::{CommitError, RequestJob, RequestPayload},
+    hyper_service::HyperService,
     layer::{AnswerLayer, Answering, ResponseFuture},
+    probes::serve_probes,
     responder::Responder,
     server::Server,
 };

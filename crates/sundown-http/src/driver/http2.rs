@@ -46,7 +46,8 @@ where
     let Some(runtime) = server.runtime().cloned() else { return };
     let streams = conn.open_streams();
     let answering =
-        AnswerLayer::new(server.course().clone(), config, Place::Streams(streams.clone())).layer(service);
+        AnswerLayer::new(server.course().clone(), config, Place::Streams(conn.clone(), streams.clone()))
+            .layer(service);
     let connection = http2::Builder::new(Tasks(runtime.clone()))
         .timer(Timer(runtime.clone()))
         .serve_connection(io, hyper::service::service_fn(move |request| answering.begin(request)));

@@ -234,3 +234,58 @@ impl fmt::Debug for Responder {
         f.debug_struct("Responder").field("phase", &self.course.phase()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Ready, ready};
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::{BodyExt, Full};
+    use sundown::Shutdown;
+    use sundown_tokio::Tokio;
+    use tower_layer::Layer;
+    use tower_service::Service;
+
+    use super::*;
+
+    /// Echoes the path; `/fail` fails.
+    #[derive(Clone)]
+    struct Echo;
+
+    impl Service<Request<Full<Bytes>>> for Echo {
+        type Response = Response<Full<Bytes>>;
+        type Error = &'static str;
+        type Future = Ready<Result<Self::Response, Self::Error>>;
+
+        fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+            let path = request.uri().path().to_owned();
+            ready(if path == "/fail" { Err("on purpose") } else { Ok(Response::new(Full::from(path))) })
+        }
+    }
+
+    #[test]
+    fn nothing_of_an_exchange_outlives_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let responder = Responder::new().requests_are_jobs("x-job-id").handlers_attach_jobs();
+        let tokio = Tokio::of(runtime.handle().clone());
+        let shutdown = Shutdown::embedded(tokio).component("http", responder.clone()).start().unwrap();
+        let mut service = responder.layer(&shutdown).unwrap().layer(Echo);
+        let request = |path| Request::get(path).body(Full::default()).unwrap();
+        runtime.block_on(async {
+            let response = service.call(request("/whole")).await.unwrap();
+            assert!(!responder.exchanges.is_empty(), "its body has not gone out");
+            assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "/whole");
+            assert!(responder.exchanges.is_empty(), "after its body");
+            assert_eq!(service.call(request("/fail")).await.err(), Some("on purpose"));
+            assert!(responder.exchanges.is_empty(), "after its error");
+            drop(service.call(request("/unasked")));
+            assert!(responder.exchanges.is_empty(), "after it was given up");
+        });
+        assert_eq!(responder.course.gate.inside(), 0);
+    }
+}

@@ -95,7 +95,8 @@ impl Server {
 
     /// Answers `GET /livez` (200 to the end) and `GET /readyz` (503 from the announcement on, with the time left)
     /// before the service is asked. These probes are no jobs, and no traffic; a probe route of the service's own is both,
-    /// and is turned away once traffic is quiet.
+    /// and is turned away once traffic is quiet. The runtime answers them: on a port of their own, where it need not, are
+    /// those of [`serve_probes`](crate::serve_probes).
     #[must_use]
     pub fn health_probes(self) -> Self {
         self.configure(|config| config.probes = true)
@@ -138,7 +139,8 @@ impl Server {
     }
 
     /// The listener belongs to others as well (inherited, or held by a successor). When traffic is quiet it is left to
-    /// them: nothing more is accepted, and its queue is neither shut nor answered.
+    /// them: nothing more is accepted, and its queue is neither shut nor answered. (That it does not block, which the
+    /// server asks for, holds for whoever shares it.)
     #[must_use]
     pub fn shared_listener(self) -> Self {
         self.configure(|config| config.shared_listener = true)

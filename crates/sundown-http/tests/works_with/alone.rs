@@ -129,7 +129,9 @@ fn a_request_on_an_open_connection_is_served_while_draining_and_refused_after() 
     serving.shutdown.begin("a test");
     within(&serving.runtime, &mut watch);
     first.get("/fast");
-    assert!(first.reply("fast").starts_with("HTTP/1.1 200 OK\r\n"));
+    let reply = first.end();
+    assert!(reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.ends_with("fast"), "{reply}");
+    assert!(reply.contains("connection: close\r\n"), "{reply}");
     serving.shutdown.hurry();
     within(&serving.runtime, serving.responder.quiet());
     second.get("/fast");

@@ -196,9 +196,10 @@ where
         };
         context.register(exchange, cx);
         let phase = context.server.phase();
-        let came = if matches!(*this.state, State::Waiting) {
-            Came::AnswerStep
-        } else if phase >= Phase::Forced || (phase >= Phase::Answering && !exchange.is_committing()) {
+        let came = if matches!(*this.state, State::Waiting)
+            || phase >= Phase::Forced
+            || (phase >= Phase::Answering && !exchange.is_committing())
+        {
             Came::AnswerStep
         } else {
             match catch_unwind(AssertUnwindSafe(|| this.state.as_mut().poll_handler(cx))) {

@@ -1,6 +1,6 @@
 //! gRPC, as tonic speaks it, on the server.
 
-use std::{future::Future, net::SocketAddr};
+use std::net::SocketAddr;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use sundown::Shutdown;
@@ -72,11 +72,8 @@ fn asking(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.to_owned() }
 }
 
-fn check(
-    mut client: HealthClient<Channel>,
-    service: &'static str,
-) -> impl Future<Output = Result<i32, Status>> + Send + 'static {
-    async move { Ok(client.check(asking(service)).await?.into_inner().status) }
+async fn check(mut client: HealthClient<Channel>, service: &'static str) -> Result<i32, Status> {
+    Ok(client.check(asking(service)).await?.into_inner().status)
 }
 
 #[test]

@@ -200,14 +200,21 @@ impl Context {
 
     /// A request has come whole, but for its body.
     fn arrive(&self, has_body: bool) -> Result<(), Lost> {
-        let (Place::Serial(conn) | Place::Streams(conn, _)) = &self.place else { return Ok(()) };
-        if let Place::Serial(_) = &self.place {
-            // Behind a body nobody knows where the next head begins; behind a head without one, it is what was read with
-            // it.
-            conn.word.begin_request(!has_body && conn.ends_open())?;
-            conn.set_lingers(has_body);
-            conn.set_exchange(None);
-        }
+        let conn = match &self.place {
+            Place::Serial(conn) => {
+                // Behind a body nobody knows where the next head begins; behind a head without one, it is what was read
+                // with it.
+                conn.word.begin_request(!has_body && conn.ends_open())?;
+                conn.set_lingers(has_body);
+                conn.set_exchange(None);
+                conn
+            }
+            Place::Streams(conn, streams) => {
+                streams.set_had_any();
+                conn
+            }
+            Place::Alone(_) => return Ok(()),
+        };
         if let Some(expected) = conn.take_expected() {
             self.server.expect_no_more(expected);
         }

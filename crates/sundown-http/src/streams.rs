@@ -36,16 +36,20 @@ impl<const SHARDS: usize> Streams<SHARDS> {
         self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether an exchange has ever begun. Relaxed: whoever asks is polled after every frame.
+    /// Whether a request has ever come. Relaxed: whoever asks is polled after every frame.
     pub(crate) fn had_any(&self) -> bool {
         self.had_any.load(Ordering::Relaxed)
     }
 
-    /// An exchange has begun.
-    pub(crate) fn seat(&self, mut exchange: Exchange) -> Arc<Exchange> {
+    /// A request has come.
+    pub(crate) fn set_had_any(&self) {
         if !self.had_any() {
             self.had_any.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// An exchange has begun.
+    pub(crate) fn seat(&self, mut exchange: Exchange) -> Arc<Exchange> {
         let shard = if SHARDS > 1 { THREAD.with(|thread| thread % SHARDS) } else { 0 };
         let mut slab = self.slab(shard);
         let entry = slab.vacant_entry();

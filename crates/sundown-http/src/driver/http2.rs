@@ -9,7 +9,7 @@ use std::{
     pin::pin,
     sync::Arc,
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -52,6 +52,10 @@ where
         .timer(Timer(runtime.clone()))
         .serve_connection(io, hyper::service::service_fn(move |request| answering.begin(request)));
     let mut connection = pin!(connection);
+    // Who comes late has a request on its way.
+    let mut first = conn
+        .newcomer()
+        .map(|until| runtime.sleep_until(runtime.now() + until.saturating_duration_since(Instant::now())));
     let mut asked = false;
     let mut goodbye = None;
     poll_fn(|cx| {
@@ -61,8 +65,13 @@ where
         if phase >= Phase::Forced {
             return Poll::Ready(());
         }
-        // Before its first request a newcomer is not told: that one is on its way.
-        if !asked && (phase >= Phase::Closing || (phase >= Phase::Draining && streams.had_any())) {
+        // Before its first request a newcomer is not told: its peer would not send it.
+        let mut is_silent = || first.as_mut().is_none_or(|first| first.as_mut().poll(cx).is_ready());
+        let is_due = match streams.had_any() {
+            true => phase >= Phase::Draining,
+            false => phase >= Phase::Closing && is_silent(),
+        };
+        if !asked && is_due {
             asked = true;
             connection.as_mut().graceful_shutdown();
         }

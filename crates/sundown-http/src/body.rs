@@ -26,8 +26,9 @@ use crate::{exchange::Exchange, layer::Context as Place, phase::Phase};
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 pin_project_lite::pin_project! {
-    /// The body of every response that the layer lets out.
-    pub(crate) struct ResponseBody<B> {
+    /// The body of every response that an [`AnswerLayer`](crate::AnswerLayer) lets out: the handler's, or an answer in its
+    /// place.
+    pub struct ResponseBody<B> {
         #[pin]
         source: Source<B>,
         place: Arc<Place>,
@@ -76,6 +77,12 @@ impl Ending {
                 *left == 0
             }
         }
+    }
+}
+
+impl<B> fmt::Debug for ResponseBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody").finish_non_exhaustive()
     }
 }
 

@@ -12,8 +12,8 @@ use std::{
 use slab::Slab;
 
 use crate::{
+    course::Course,
     ramp::{Moment, Rank},
-    server::Shared,
 };
 
 /// Resolves when the connection that a request came on should be closed: when the server has drained so far that
@@ -50,7 +50,7 @@ use crate::{
 /// }
 /// ```
 pub struct Closing {
-    server: Arc<Shared>,
+    server: Arc<Course>,
     rank: Rank,
     moment: Moment,
     /// Its place among those that wait.
@@ -58,7 +58,7 @@ pub struct Closing {
 }
 
 impl Closing {
-    pub(crate) fn new(server: Arc<Shared>, rank: Rank) -> Self {
+    pub(crate) fn new(server: Arc<Course>, rank: Rank) -> Self {
         Closing { server, rank, moment: Moment::default(), place: None }
     }
 }

@@ -84,7 +84,7 @@ impl Conn {
 
     /// It speaks HTTP/2.
     pub(crate) fn open_streams(&self) -> Arc<Streams> {
-        self.streams.get_or_init(|| Arc::new(Streams::new(self.rank()))).clone()
+        self.streams.get_or_init(Arc::default).clone()
     }
 
     pub(crate) fn streams(&self) -> Option<&Arc<Streams>> {

@@ -20,14 +20,8 @@ use tower_service::Service;
 use self::http1::Http1;
 pub(crate) use self::http2::GOODBYE;
 use crate::{
-    body::BoxError,
-    conn::Conn,
-    io::TrackedIo,
-    phase::Phase,
-    preface::Protocol,
-    ramp::Moment,
-    server::{Config, Shared},
-    timer::Timer,
+    body::BoxError, config::Config, conn::Conn, io::TrackedIo, phase::Phase, preface::Protocol, ramp::Moment,
+    server::Shared, timer::Timer,
 };
 
 /// How long a newcomer may take to send its first byte before its connection counts as idle: as long as traffic must be

@@ -6,37 +6,45 @@
 mod exchanging;
 mod tunnel;
 
-use std::{sync::Arc, task};
+use std::{
+    fmt,
+    sync::Arc,
+    task::{self, Poll},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
-use hyper::body::Incoming;
 use sundown::{BeginError, JobId};
 use tower_layer::Layer;
 use tower_service::Service;
 
+pub use self::exchanging::ResponseFuture;
 pub(crate) use self::{exchanging::Exchanging, tunnel::Tunnel};
 use crate::{
     answer::Told,
     body::{BoxError, Early, Ending, ResponseBody},
     closing::Closing,
+    config::Config,
     conn::Conn,
+    course::Course,
     exchange::{Exchange, RequestJob, RequestPayload, Stage},
     phase::Phase,
     ramp::Rank,
-    server::{Config, Shared},
     streams::Streams,
     word::Lost,
 };
 
-/// Wraps the service of one connection.
-#[derive(Clone)]
-pub(crate) struct AnswerLayer(Arc<Context>);
+/// As many locks as the exchanges of somebody else's server are spread over.
+pub(crate) const SHARDS: usize = 16;
 
-/// What the requests of one connection share.
+/// The tower layer that a [`Responder`](crate::Responder) gives.
+#[derive(Clone)]
+pub struct AnswerLayer(Arc<Context>);
+
+/// What the requests of one connection share, or of all.
 pub(crate) struct Context {
-    pub(crate) server: Arc<Shared>,
+    pub(crate) server: Arc<Course>,
     config: Arc<Config>,
     place: Place,
 }
@@ -46,12 +54,14 @@ pub(crate) struct Context {
 pub(crate) enum Place {
     /// One after the other, on a connection that the rescue may take: HTTP/1.
     Serial(Arc<Conn>),
-    /// Side by side, where nobody but the runtime can write: HTTP/2.
-    Streams(Arc<Streams>),
+    /// Side by side, on a connection where nobody but the runtime can write: HTTP/2.
+    Streams(Arc<Conn>, Arc<Streams>),
+    /// Side by side, on whatever connections, which are not ours.
+    Alone(Arc<Streams<SHARDS>>),
 }
 
 impl AnswerLayer {
-    pub(crate) fn new(server: Arc<Shared>, config: Arc<Config>, place: Place) -> Self {
+    pub(crate) fn new(server: Arc<Course>, config: Arc<Config>, place: Place) -> Self {
         AnswerLayer(Arc::new(Context { server, config, place }))
     }
 }
@@ -59,15 +69,15 @@ impl AnswerLayer {
 impl Place {
     fn rank(&self) -> Rank {
         match self {
-            Place::Serial(conn) => conn.rank(),
-            Place::Streams(streams) => streams.rank,
+            Place::Serial(conn) | Place::Streams(conn, _) => conn.rank(),
+            Place::Alone(_) => Rank::default(),
         }
     }
 
     fn leaves(&self) -> bool {
         match self {
-            Place::Serial(conn) => conn.leaves(),
-            Place::Streams(streams) => streams.leaves(),
+            Place::Serial(conn) | Place::Streams(conn, _) => conn.leaves(),
+            Place::Alone(_) => false,
         }
     }
 }
@@ -80,38 +90,110 @@ impl<S> Layer<S> for AnswerLayer {
     }
 }
 
+impl fmt::Debug for AnswerLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnswerLayer").field("phase", &self.0.server.phase()).finish_non_exhaustive()
+    }
+}
+
+/// A service behind an [`AnswerLayer`]. It fails with the inner one's errors alone, and is always ready: each request asks
+/// a clone of the inner one.
 #[derive(Clone)]
-pub(crate) struct Answering<S> {
+pub struct Answering<S> {
     context: Arc<Context>,
     inner: S,
 }
 
-pub(crate) type Answered<B> = Result<Response<ResponseBody<B>>, Taken>;
-
-/// The rescue answers this exchange; hyper is to write nothing.
-#[derive(Debug, thiserror::Error)]
-#[error("the connection was taken by a shutdown")]
-pub(crate) struct Taken;
-
-impl From<Lost> for Taken {
-    fn from(Lost: Lost) -> Self {
-        Taken
+impl<S: fmt::Debug> fmt::Debug for Answering<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answering").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 
-impl<S, B> hyper::service::Service<Request<Incoming>> for Answering<S>
+pub(crate) type Answered<B, E> = Result<Response<ResponseBody<B>>, NoResponse<E>>;
+
+/// Why no response of an exchange comes from here.
+#[derive(Debug)]
+pub(crate) enum NoResponse<E> {
+    /// The rescue answers it; hyper is to write nothing.
+    Taken,
+    /// No application code has seen it: its stream is reset so that whatever it asks for may be tried again (RFC 9113
+    /// section 8.7).
+    Refused,
+    /// The service failed, and its server knows what that means.
+    Failed(E),
+}
+
+impl<E> From<Lost> for NoResponse<E> {
+    fn from(Lost: Lost) -> Self {
+        NoResponse::Taken
+    }
+}
+
+/// For hyper, which resets a stream with the reason that it finds in the error.
+impl<E: Into<BoxError>> From<NoResponse<E>> for BoxError {
+    fn from(no_response: NoResponse<E>) -> Self {
+        match no_response {
+            NoResponse::Taken => "the connection was taken by a shutdown".into(),
+            NoResponse::Refused => h2::Error::from(h2::Reason::REFUSED_STREAM).into(),
+            NoResponse::Failed(error) => error.into(),
+        }
+    }
+}
+
+impl<S, R, B> Service<Request<R>> for Answering<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
-    S::Error: Into<BoxError>,
+    S: Service<Request<R>, Response = Response<B>> + Clone,
+    R: Body,
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
     type Response = Response<ResponseBody<B>>;
-    type Error = Taken;
-    type Future = Exchanging<S, B>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, R, B>;
 
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<R>) -> ResponseFuture<S, R, B> {
+        ResponseFuture::new(self.begin(request))
+    }
+}
+
+/// The same for hyper, on our own connections: there it is the error that says what becomes of them.
+pub(crate) struct Served<S>(Answering<S>);
+
+impl<S> Served<S> {
+    pub(crate) fn new(layer: &AnswerLayer, inner: S) -> Self {
+        Served(layer.layer(inner))
+    }
+}
+
+impl<S, R, B> hyper::service::Service<Request<R>> for Served<S>
+where
+    S: Service<Request<R>, Response = Response<B>> + Clone,
+    R: Body,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<ResponseBody<B>>;
+    type Error = NoResponse<S::Error>;
+    type Future = Exchanging<S, R, B>;
+
+    fn call(&self, request: Request<R>) -> Exchanging<S, R, B> {
+        self.0.begin(request)
+    }
+}
+
+impl<S> Answering<S> {
     /// Begins an exchange: at once, not when its future is first polled. From here on the connection is in a handler.
-    fn call(&self, mut request: Request<Incoming>) -> Exchanging<S, B> {
+    pub(crate) fn begin<R, B>(&self, mut request: Request<R>) -> Exchanging<S, R, B>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Clone,
+        R: Body,
+        B: Body<Data = Bytes>,
+    {
         match self.context.admit(&mut request) {
             Ok(exchange) => Exchanging::begun(self.context.clone(), exchange, self.inner.clone(), request),
             Err(refusal) => Exchanging::refused(self.context.clone(), refusal),
@@ -121,32 +203,34 @@ where
 
 /// Why no handler is asked, and what is said instead.
 pub(crate) enum Refusal {
-    Answer(Box<Told>),
+    /// To a request of this version.
+    Answer(Box<Told>, Version),
+    /// It may be tried again at once, elsewhere.
+    Refused,
     /// It is not ours to answer.
     Taken,
 }
 
-impl From<Told> for Refusal {
-    fn from(answer: Told) -> Self {
-        Refusal::Answer(Box::new(answer))
-    }
-}
-
 impl Context {
     /// Lets a request in, or says why not.
-    fn admit(&self, request: &mut Request<Incoming>) -> Result<Arc<Exchange>, Refusal> {
+    fn admit<R: Body>(&self, request: &mut Request<R>) -> Result<Arc<Exchange>, Refusal> {
         let has_body = !request.body().is_end_stream();
         self.arrive(has_body).map_err(|Lost| Refusal::Taken)?;
-        self.begin(request, has_body).inspect_err(|_| self.leave_empty())
+        self.begin_exchange(request, has_body).inspect_err(|_| self.leave_empty())
     }
 
-    fn begin(&self, request: &mut Request<Incoming>, has_body: bool) -> Result<Arc<Exchange>, Refusal> {
+    fn begin_exchange<R>(&self, request: &mut Request<R>, has_body: bool) -> Result<Arc<Exchange>, Refusal> {
+        let version = request.version();
+        let answer = |answer| Refusal::Answer(Box::new(answer), version);
         if let Some(probe) = self.config.probe(request.method(), request.uri().path()) {
             let (status, text) = probe.answer(self.server.readiness());
-            return Err(Told::probe(request.method(), status, text).into());
+            return Err(answer(Told::probe(request.method(), status, text)));
         }
+        let refuse = |request: &Request<R>| match self.place {
+            Place::Streams(..) => Refusal::Refused,
+            _ => answer(Told::not_started(request, &self.config.wording)),
+        };
         let rank = self.place.rank();
-        let refuse = |request: &Request<Incoming>| Told::not_started(request, &self.config.wording).into();
         if rank.is_late && self.server.phase() >= Phase::Spreading {
             // Its client has been told to go elsewhere, or could have been; who was here before is still served. It is no
             // traffic either: who comes again and again keeps nobody waiting.
@@ -159,7 +243,7 @@ impl Context {
             Ok(Some(job)) => exchange.set_job(job),
             Ok(None) => {}
             Err(NoJob::Draining) => return Err(refuse(request)),
-            Err(NoJob::BadId(message)) => return Err(Told::bad_request(request.method(), message).into()),
+            Err(NoJob::BadId(message)) => return Err(answer(Told::bad_request(request.method(), message))),
         }
         let exchange = self.seat(exchange);
         if self.config.attaches() {
@@ -179,12 +263,21 @@ impl Context {
     /// A request has come whole, but for its body.
     #[inline]
     fn arrive(&self, has_body: bool) -> Result<(), Lost> {
-        let Place::Serial(conn) = &self.place else { return Ok(()) };
-        conn.word.begin_request(has_body, conn.ends_open())?;
+        let conn = match &self.place {
+            Place::Serial(conn) => {
+                conn.word.begin_request(has_body, conn.ends_open())?;
+                conn.set_lingers(has_body);
+                conn
+            }
+            Place::Streams(conn, streams) => {
+                streams.set_had_any();
+                conn
+            }
+            Place::Alone(_) => return Ok(()),
+        };
         if let Some(expected) = conn.take_expected() {
             self.server.expect_no_more(expected);
         }
-        conn.set_lingers(has_body);
         Ok(())
     }
 
@@ -196,7 +289,8 @@ impl Context {
                 conn.set_exchange(Some(exchange.clone()));
                 exchange
             }
-            Place::Streams(streams) => streams.seat(exchange),
+            Place::Streams(_, streams) => streams.seat(exchange),
+            Place::Alone(streams) => streams.seat(exchange),
         }
     }
 
@@ -210,9 +304,14 @@ impl Context {
     /// Nothing more comes of it. Over HTTP/1 its answer may still be on its way, and the connection knows when it is not.
     #[inline]
     pub(crate) fn vacate(&self, exchange: &Exchange) {
-        if let Place::Streams(streams) = &self.place {
-            streams.vacate(exchange);
-            self.server.ring();
+        match &self.place {
+            Place::Serial(_) => {}
+            Place::Streams(_, streams) => {
+                streams.vacate(exchange);
+                self.server.ring();
+            }
+            // Who waits for it waits for its guard.
+            Place::Alone(streams) => streams.vacate(exchange),
         }
     }
 
@@ -222,7 +321,7 @@ impl Context {
         match &self.place {
             // The connection's own task polls it, and has registered itself.
             Place::Serial(_) => {}
-            Place::Streams(_) => exchange.task.register(cx.waker()),
+            Place::Streams(..) | Place::Alone(_) => exchange.task.register(cx.waker()),
         }
     }
 
@@ -232,8 +331,10 @@ impl Context {
         match &self.place {
             Place::Serial(conn) => conn.word.body_done(),
             // If hyper has made no tunnel of it, there is none.
-            Place::Streams(_) if exchange.is_some_and(Exchange::is_upgraded) => drop(Tunnel::opening()),
-            Place::Streams(_) => exchange.into_iter().for_each(|exchange| self.vacate(exchange)),
+            Place::Streams(..) if exchange.is_some_and(Exchange::is_upgraded) => drop(Tunnel::opening()),
+            Place::Streams(..) | Place::Alone(_) => {
+                exchange.into_iter().for_each(|exchange| self.vacate(exchange));
+            }
         }
     }
 
@@ -244,9 +345,9 @@ impl Context {
         }
     }
 
-    fn begin_job(
+    fn begin_job<R>(
         &self,
-        request: &Request<Incoming>,
+        request: &Request<R>,
         payload: &RequestPayload,
     ) -> Result<Option<sundown::Job<RequestPayload>>, NoJob> {
         let Some((name, jobs)) = &self.config.jobs else { return Ok(None) };
@@ -272,11 +373,11 @@ impl Context {
     }
 
     /// Lets the handler's response out. `None` if it must not go out, since one of its jobs was taken.
-    fn let_out<B: Body<Data = Bytes>>(
+    fn let_out<B: Body<Data = Bytes>, E>(
         self: &Arc<Self>,
         exchange: &Arc<Exchange>,
         mut response: Response<B>,
-    ) -> Option<Answered<B>> {
+    ) -> Option<Answered<B, E>> {
         let status = response.status();
         let connect = exchange.request.method == Method::CONNECT && status.is_success();
         let upgrades = connect || status == StatusCode::SWITCHING_PROTOCOLS;
@@ -302,17 +403,16 @@ impl Context {
         }
         let early = match ending {
             Ending::Completes => {
-                let is_framed = matches!(self.place, Place::Streams(_));
-                Early::of(response.headers(), is_framed, &self.config.event_streams)
+                Early::of(response.headers(), exchange.version >= Version::HTTP_2, &self.config.event_streams)
             }
             // Its length says where it ends, or would.
             Ending::CompletesAfter(_) | Ending::Settled => Early::Cut,
         };
+        if !upgrades {
+            self.end_connection(exchange.version, response.headers_mut());
+        }
         if let Place::Serial(conn) = &self.place {
             conn.set_close_delimited(ending == Ending::Completes && exchange.version < Version::HTTP_11);
-            if self.server.is_last(conn.rank(), conn.leaves()) && !upgrades {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
             let won = match upgrades {
                 true => conn.word.upgrade(),
                 false => conn.word.release(says_close(response.headers())),
@@ -322,7 +422,7 @@ impl Context {
             }
         }
         self.let_go(exchange, if upgrades { Stage::Upgraded } else { Stage::Responding });
-        if upgrades && matches!(self.place, Place::Streams(_)) {
+        if upgrades && matches!(self.place, Place::Streams(..)) {
             Tunnel::open(self, exchange);
         }
         Some(Ok(
@@ -334,16 +434,16 @@ impl Context {
     #[inline]
     fn let_go(&self, exchange: &Exchange, stage: Stage) {
         exchange.set_stage(stage);
-        if let Place::Streams(_) = &self.place {
+        if let Place::Streams(..) = &self.place {
             // Over HTTP/1 the connection tells the rescue.
             self.server.ring();
         }
     }
 
     /// Answers what no handler has answered: by then the fates of its jobs are known.
-    fn answer_for<B>(self: &Arc<Self>, exchange: &Arc<Exchange>) -> Answered<B> {
+    fn answer_for<B, E>(self: &Arc<Self>, exchange: &Arc<Exchange>) -> Answered<B, E> {
         let answer = Told::of(exchange, &self.config.wording);
-        let answered = self.answer(answer, Some(exchange.clone()));
+        let answered = self.answer(answer, exchange.version, Some(exchange.clone()));
         if answered.is_ok() {
             self.server.count_answered();
         }
@@ -351,22 +451,38 @@ impl Context {
     }
 
     /// Answers in the handler's place.
-    fn answer<B>(self: &Arc<Self>, answer: Told, exchange: Option<Arc<Exchange>>) -> Answered<B> {
+    fn answer<B, E>(
+        self: &Arc<Self>,
+        answer: Told,
+        version: Version,
+        exchange: Option<Arc<Exchange>>,
+    ) -> Answered<B, E> {
         let mut response = answer.into_response();
-        match &self.place {
-            Place::Serial(conn) => {
-                if self.server.is_last(conn.rank(), conn.leaves()) {
-                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                }
-                conn.word.release(says_close(response.headers()))?;
-            }
-            // There are no fields about the connection (RFC 9113 section 8.2.2).
-            Place::Streams(_) => drop(response.headers_mut().remove(header::CONNECTION)),
+        self.end_connection(version, response.headers_mut());
+        if let Place::Serial(conn) = &self.place {
+            conn.word.release(says_close(response.headers()))?;
         }
         if let Some(exchange) = &exchange {
             self.let_go(exchange, Stage::Responding);
         }
         Ok(response.map(|body| ResponseBody::ours(body, self.clone(), exchange)))
+    }
+}
+
+impl Context {
+    /// Makes a response the last of its connection, while draining.
+    fn end_connection(&self, version: Version, headers: &mut HeaderMap) {
+        if version > Version::HTTP_11 {
+            // There are no fields about the connection (RFC 9113 section 8.2.2, RFC 9114 section 4.2).
+            headers.remove(header::CONNECTION);
+        } else if self.server.is_last(self.place.rank(), self.place.leaves()) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+
+    /// Whether the server makes of the service's errors what it likes.
+    fn keeps_errors(&self) -> bool {
+        matches!(self.place, Place::Alone(_))
     }
 }
 

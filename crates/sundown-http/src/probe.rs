@@ -10,7 +10,14 @@ pub(crate) enum Probe {
 }
 
 impl Probe {
-    pub(crate) const PATHS: [(&'static str, Probe); 2] = [("/livez", Probe::Live), ("/readyz", Probe::Ready)];
+    /// The one that is asked at this path.
+    pub(crate) fn at(path: &str) -> Option<Self> {
+        match path {
+            "/livez" => Some(Probe::Live),
+            "/readyz" => Some(Probe::Ready),
+            _ => None,
+        }
+    }
 
     /// Alive to the end; ready until the shutdown is announced.
     pub(crate) fn answer(self, readiness: Option<&Readiness>) -> (StatusCode, String) {

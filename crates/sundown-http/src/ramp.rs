@@ -6,7 +6,7 @@
 
 use std::{future::Future, pin::Pin, task::Context, time::Instant};
 
-use crate::{phase::Phase, server::Shared};
+use crate::{course::Course, phase::Phase};
 
 /// What decides when a connection leaves.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,7 +62,7 @@ type Timer = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
 impl Moment {
     /// Whether it has come. Whoever asks is woken when it comes, but has to see to it that he is when the phase changes.
-    pub(crate) fn has_come(&mut self, rank: Rank, server: &Shared, cx: &mut Context<'_>) -> bool {
+    pub(crate) fn has_come(&mut self, rank: Rank, server: &Course, cx: &mut Context<'_>) -> bool {
         let at = match server.departure(rank) {
             Departure::Open => return false,
             Departure::Now => return true,

@@ -183,8 +183,8 @@ impl<'a> Rescue<'a> {
             if waiting.is_empty() || left.is_zero() {
                 return;
             }
-            let rung = poll(&mut [PollFd::new(self.server.bell(), PollFlags::IN)], left);
-            self.server.silence_bell();
+            let rung = poll(&mut [PollFd::new(&self.server.bell, PollFlags::IN)], left);
+            self.server.bell.silence();
             if !rung {
                 return;
             }
@@ -363,7 +363,7 @@ impl<'a> Rescue<'a> {
             }
             Left::Nothing => {}
         }
-        let mut fds = vec![PollFd::new(self.server.bell(), PollFlags::IN)];
+        let mut fds = vec![PollFd::new(&self.server.bell, PollFlags::IN)];
         if self.deaf {
             sleep = sleep.min(DEAF);
         } else if self.server.is_listening() && !self.server.shares_listener() {
@@ -371,7 +371,7 @@ impl<'a> Rescue<'a> {
         }
         fds.extend(self.clients.iter().map(|client| PollFd::new(client, client.interest())));
         let _ = poll(&mut fds, sleep);
-        self.server.silence_bell();
+        self.server.bell.silence();
     }
 }
 

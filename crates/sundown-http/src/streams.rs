@@ -1,82 +1,76 @@
-//! Exchanges side by side: those on the streams of one HTTP/2 connection.
+//! Exchanges side by side: those on the streams of one HTTP/2 connection, or on all connections of somebody else's
+//! server.
 //!
 //! Each has a task of its own, so each is woken on its own when the server goes on. Nobody competes with the runtime for
 //! what is written there: a frame that is not hyper's can never be right.
 
 use std::{
+    hash::{DefaultHasher, Hash, Hasher},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
 };
 
 use slab::Slab;
 
-use crate::{exchange::Exchange, ramp::Rank};
+use crate::exchange::Exchange;
 
-pub(crate) struct Streams {
-    /// What decides when their connection leaves.
-    pub(crate) rank: Rank,
-    leaves: AtomicBool,
-    /// The lock is one connection's own, and nothing is called under it.
-    exchanges: Mutex<Slab<Arc<Exchange>>>,
+pub(crate) struct Streams<const SHARDS: usize = 1> {
+    /// With one shard the lock is one connection's own; with more, each thread has its own, as far as they go. Nothing is
+    /// called under it.
+    shards: [Mutex<Slab<Arc<Exchange>>>; SHARDS],
     had_any: AtomicBool,
 }
 
-impl Streams {
-    /// None, on a connection of this rank.
-    pub(crate) fn new(rank: Rank) -> Self {
-        Streams {
-            rank,
-            leaves: AtomicBool::new(false),
-            exchanges: Mutex::default(),
-            had_any: AtomicBool::new(false),
-        }
+impl<const SHARDS: usize> Default for Streams<SHARDS> {
+    fn default() -> Self {
+        Streams { shards: std::array::from_fn(|_| Mutex::default()), had_any: AtomicBool::new(false) }
+    }
+}
+
+impl<const SHARDS: usize> Streams<SHARDS> {
+    fn slab(&self, shard: usize) -> MutexGuard<'_, Slab<Arc<Exchange>>> {
+        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Their connection leaves: each is told.
-    pub(crate) fn leave(&self) {
-        // Relaxed: whoever is woken by this sees it.
-        self.leaves.store(true, Ordering::Relaxed);
-        self.wake();
-    }
-
-    pub(crate) fn leaves(&self) -> bool {
-        self.leaves.load(Ordering::Relaxed)
-    }
-
-    fn slab(&self) -> MutexGuard<'_, Slab<Arc<Exchange>>> {
-        self.exchanges.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether an exchange has ever begun. Relaxed: whoever asks is polled after every frame.
+    /// Whether a request has ever come. Relaxed: whoever asks is polled after every frame.
     pub(crate) fn had_any(&self) -> bool {
         self.had_any.load(Ordering::Relaxed)
     }
 
+    /// A request has come.
+    pub(crate) fn set_had_any(&self) {
+        if !self.had_any() {
+            self.had_any.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// An exchange has begun.
     pub(crate) fn seat(&self, mut exchange: Exchange) -> Arc<Exchange> {
-        self.had_any.store(true, Ordering::Relaxed);
-        let mut slab = self.slab();
+        let shard = if SHARDS > 1 { THREAD.with(|thread| thread % SHARDS) } else { 0 };
+        let mut slab = self.slab(shard);
         let entry = slab.vacant_entry();
-        exchange.seat = entry.key();
+        exchange.seat = entry.key() * SHARDS + shard;
         entry.insert(Arc::new(exchange)).clone()
     }
 
     /// It is over.
     pub(crate) fn vacate(&self, exchange: &Exchange) {
-        let left = self.slab().try_remove(exchange.seat);
+        let left = self.slab(exchange.seat % SHARDS).try_remove(exchange.seat / SHARDS);
         exchange.end();
         drop(left);
     }
 
     pub(crate) fn exchanges(&self) -> Vec<Arc<Exchange>> {
-        self.slab().iter().map(|(_, exchange)| exchange.clone()).collect()
+        let of = |shard| self.slab(shard).iter().map(|(_, exchange)| exchange.clone()).collect::<Vec<_>>();
+        (0..SHARDS).flat_map(of).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.slab().is_empty()
+        (0..SHARDS).all(|shard| self.slab(shard).is_empty())
     }
 
     /// Wakes every exchange's task. Wakers are foreign code: one that panics keeps nobody else asleep.
@@ -85,4 +79,13 @@ impl Streams {
             let _ = catch_unwind(AssertUnwindSafe(|| exchange.task.wake()));
         }
     }
+}
+
+thread_local! {
+    /// Tells threads apart.
+    static THREAD: usize = {
+        let mut hasher = DefaultHasher::new();
+        thread::current().id().hash(&mut hasher);
+        hasher.finish() as usize
+    };
 }

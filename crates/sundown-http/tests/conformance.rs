@@ -1,4 +1,4 @@
-//! The contract of a component, on the server: its work is real requests on real connections.
+//! The contract of a component, on the server and on the layer alone: their work is real requests on real connections.
 
 #![allow(clippy::unwrap_used, reason = "what helps tests is a test")]
 
@@ -15,7 +15,7 @@ use std::{
 
 use axum::{Router, extract::State, routing::get};
 use sundown::Shutdown;
-use sundown_http::Server;
+use sundown_http::{Responder, Server};
 use sundown_testkit::conformance::{self, Piece, Subject};
 use sundown_tokio::Tokio;
 use tokio::{runtime::Runtime, sync::oneshot};
@@ -102,6 +102,40 @@ fn jobs() -> Subject {
     Subject::jobs(server, move |id| serving.request(id)).lame_duck().on(tokio)
 }
 
+impl Serving {
+    /// The layer alone, in front of `axum::serve`.
+    fn start_alone(responder: Responder) -> (Self, Tokio) {
+        let runtime = Runtime::new().unwrap();
+        let tokio = Tokio::of(runtime.handle().clone());
+        let shutdown =
+            Shutdown::embedded(tokio.clone()).component("http", responder.clone()).start().unwrap();
+        let (enter, entered) = mpsc::channel();
+        let router = Router::new().route("/", get(handler)).with_state(Arc::new(Mutex::new(enter)));
+        let router = router.layer(responder.layer(&shutdown).unwrap());
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let entered = Mutex::new(entered);
+        (Serving { address, entered, _shutdown: shutdown, _runtime: runtime }, tokio)
+    }
+}
+
+fn alone() -> Subject {
+    let responder = Responder::new().lame_duck(Duration::ZERO, Duration::ZERO);
+    let (serving, tokio) = Serving::start_alone(responder.clone());
+    Subject::anonymous(responder, move || serving.request("nobody's")).lame_duck().on(tokio)
+}
+
+fn jobs_alone() -> Subject {
+    let responder = Responder::new().requests_are_jobs("x-job-id").lame_duck(Duration::ZERO, Duration::ZERO);
+    let (serving, tokio) = Serving::start_alone(responder.clone());
+    Subject::jobs(responder, move |id| serving.request(id)).lame_duck().on(tokio)
+}
+
+mod layer_alone {
+    sundown_testkit::drainable_conformance!(super::alone);
+}
+
 mod requests {
     sundown_testkit::drainable_conformance!(super::anonymous);
 }
@@ -111,4 +145,9 @@ mod requests {
 #[test]
 fn requests_that_are_jobs() {
     conformance::drainable(jobs).without("a_job_dropped_after_the_announcement_is_claimed").assert();
+}
+
+#[test]
+fn requests_that_are_jobs_behind_the_layer_alone() {
+    conformance::drainable(jobs_alone).without("a_job_dropped_after_the_announcement_is_claimed").assert();
 }

@@ -92,6 +92,17 @@ impl Route {
         (is_path && (!is_prefix || path.ends_with('/'))).then_some(route)
     }
 
+    /// # Panics
+    ///
+    /// When it is neither.
+    #[track_caller]
+    pub(crate) fn of(route: &str) -> Self {
+        match Self::parse(route) {
+            Some(route) => route,
+            None => panic!("{route:?} is neither a path nor the beginning of one with `/*` at its end"),
+        }
+    }
+
     fn matches(&self, path: &str) -> bool {
         if self.is_prefix { path.starts_with(&self.path) } else { path == self.path }
     }

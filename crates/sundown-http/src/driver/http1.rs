@@ -14,18 +14,18 @@ use hyper::{
     body::Incoming,
     server::conn::http1::{Builder, UpgradeableConnection},
 };
-use tower_layer::Layer;
 use tower_service::Service;
 
 use super::may_close;
 use crate::{
     body::BoxError,
+    config::Config,
     conn::Conn,
     io::TrackedIo,
-    layer::{AnswerLayer, Answering, Place},
+    layer::{AnswerLayer, Place, Served},
     phase::Phase,
     ramp::Moment,
-    server::{Config, Shared},
+    server::Shared,
     timer::Timer,
 };
 
@@ -41,7 +41,7 @@ pin_project_lite::pin_project! {
         B::Error: Into<BoxError>,
     {
         #[pin]
-        connection: UpgradeableConnection<TrackedIo, Answering<S>>,
+        connection: UpgradeableConnection<TrackedIo, Served<S>>,
         server: Arc<Shared>,
         conn: Arc<Conn>,
         moment: Moment,
@@ -62,8 +62,8 @@ where
         let conn = io.conn().clone();
         let mut builder = Builder::new();
         builder.half_close(true).timer(timer).header_read_timeout(config.header_read_timeout);
-        let layer = AnswerLayer::new(server.clone(), config, Place::Serial(conn.clone()));
-        let connection = builder.serve_connection(io, layer.layer(service)).with_upgrades();
+        let layer = AnswerLayer::new(server.course().clone(), config, Place::Serial(conn.clone()));
+        let connection = builder.serve_connection(io, Served::new(&layer, service)).with_upgrades();
         // Who comes when idle connections are already being closed has a request on its way.
         let asked = server.phase() >= Phase::Spreading && conn.newcomer().is_some();
         Http1 { connection, server, conn, moment: Moment::default(), asked }

@@ -10,7 +10,7 @@ use std::{
     pin::pin,
     sync::Arc,
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -19,16 +19,15 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http2};
 use sundown::Runtime;
-use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
     body::BoxError,
+    config::Config,
     io::TrackedIo,
-    layer::{AnswerLayer, Place, Tunnel},
+    layer::{AnswerLayer, Place, Served, Tunnel},
     phase::Phase,
     ramp::Moment,
-    server::Config,
     timer::Timer,
 };
 
@@ -47,10 +46,14 @@ where
     let server = io.server().clone();
     let conn = io.conn().clone();
     let streams = conn.open_streams();
-    let answering = AnswerLayer::new(server.clone(), config, Place::Streams(streams.clone())).layer(service);
+    let place = Place::Streams(conn.clone(), streams.clone());
+    let layer = AnswerLayer::new(server.course().clone(), config, place);
     let mut builder = http2::Builder::new(Tasks(timer.0.clone()));
     builder.timer(timer.clone());
-    let mut connection = pin!(builder.serve_connection(io, answering));
+    let mut connection = pin!(builder.serve_connection(io, Served::new(&layer, service)));
+    // Who comes late has a request on its way.
+    let until_first = |until: Instant| timer.after(until.saturating_duration_since(Instant::now()));
+    let mut first = conn.newcomer().map(until_first);
     let mut asked = false;
     let mut goodbye = None;
     let mut moment = Moment::default();
@@ -61,12 +64,17 @@ where
         if phase >= Phase::Forced {
             return Poll::Ready(());
         }
-        if !streams.leaves() && moment.has_come(streams.rank, &server, cx) {
-            streams.leave();
+        if !conn.leaves() && moment.has_come(conn.rank(), &server, cx) {
+            conn.set_leaves();
+            streams.wake();
         }
-        // Before its first request a newcomer is not told: that one is on its way.
-        let had_its_last = streams.had_any() && server.is_last(streams.rank, streams.leaves());
-        if !asked && (streams.leaves() || had_its_last) {
+        // Before its first request a newcomer is not told: its peer would not send it.
+        let mut is_silent = || first.as_mut().is_none_or(|first| first.as_mut().poll(cx).is_ready());
+        let is_due = match streams.had_any() {
+            true => conn.leaves() || server.is_last(conn.rank(), false),
+            false => conn.leaves() && is_silent(),
+        };
+        if !asked && is_due {
             asked = true;
             connection.as_mut().graceful_shutdown();
         }

@@ -4,6 +4,7 @@
 //! answer to the rescue.
 
 use std::{
+    fmt,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -14,29 +15,33 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use tower_service::Service;
 
-use super::{Answered, Context, Refusal, Taken};
-use crate::{answer::Told, body::BoxError, exchange::Exchange, phase::Phase};
+use super::{Answered, Context, NoResponse, Refusal};
+use crate::{
+    answer::Told,
+    body::{BoxError, ResponseBody},
+    exchange::Exchange,
+    phase::Phase,
+};
 
 pin_project_lite::pin_project! {
     /// Resolves to what goes out.
     #[project = ExchangingProjection]
-    pub(crate) struct Exchanging<S, B>
+    pub(crate) struct Exchanging<S, R, B>
     where
-        S: Service<Request<Incoming>, Response = Response<B>>,
+        S: Service<Request<R>, Response = Response<B>>,
     {
         context: Arc<Context>,
         // Until its response is on its way: dropped before, it is over.
         exchange: Option<Arc<Exchange>>,
         #[pin]
-        state: State<S, S::Future>,
+        state: State<S, R, S::Future>,
     }
 
-    impl<S, B> PinnedDrop for Exchanging<S, B>
+    impl<S, R, B> PinnedDrop for Exchanging<S, R, B>
     where
-        S: Service<Request<Incoming>, Response = Response<B>>,
+        S: Service<Request<R>, Response = Response<B>>,
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
@@ -49,35 +54,81 @@ pin_project_lite::pin_project! {
 
 pin_project_lite::pin_project! {
     #[project = StateProjection]
-    enum State<S, F> {
+    enum State<S, R, F> {
         Refused { refusal: Refusal },
         /// The service may not be ready.
-        Asking { service: S, request: Option<Request<Incoming>> },
+        Asking { service: S, request: Option<Request<R>> },
         Handling { #[pin] handler: F },
         /// There is no handler any more; its jobs are somebody else's, or about to be.
         Waiting,
     }
 }
 
+pin_project_lite::pin_project! {
+    /// The future of an [`Answering`](super::Answering) service. Dropped, its exchange is over: its job has failed, or is
+    /// incomplete while draining.
+    pub struct ResponseFuture<S, R, B>
+    where
+        S: Service<Request<R>, Response = Response<B>>,
+    {
+        #[pin]
+        exchanging: Exchanging<S, R, B>,
+    }
+}
+
+impl<S, R, B> ResponseFuture<S, R, B>
+where
+    S: Service<Request<R>, Response = Response<B>>,
+{
+    pub(super) fn new(exchanging: Exchanging<S, R, B>) -> Self {
+        ResponseFuture { exchanging }
+    }
+}
+
+impl<S, R, B> Future for ResponseFuture<S, R, B>
+where
+    S: Service<Request<R>, Response = Response<B>>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<ResponseBody<B>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        match ready!(self.project().exchanging.poll(cx)) {
+            Ok(response) => Poll::Ready(Ok(response)),
+            Err(NoResponse::Failed(error)) => Poll::Ready(Err(error)),
+            // Nobody competes for the connection here: it was polled after its end.
+            Err(NoResponse::Taken | NoResponse::Refused) => Poll::Pending,
+        }
+    }
+}
+
+impl<S, R, B> fmt::Debug for ResponseFuture<S, R, B>
+where
+    S: Service<Request<R>, Response = Response<B>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
 /// What ended the handler.
-enum Came<R> {
+enum Came<R, E> {
     Response(R),
     /// It panicked, or returned an error.
-    Failure,
+    Failure(Option<E>),
     AnswerStep,
 }
 
-impl<S, B> Exchanging<S, B>
+impl<S, R, B> Exchanging<S, R, B>
 where
-    S: Service<Request<Incoming>, Response = Response<B>>,
-    S::Error: Into<BoxError>,
-    B: Body<Data = Bytes>,
+    S: Service<Request<R>, Response = Response<B>>,
 {
     pub(super) fn begun(
         context: Arc<Context>,
         exchange: Arc<Exchange>,
         service: S,
-        request: Request<Incoming>,
+        request: Request<R>,
     ) -> Self {
         let state = State::Asking { service, request: Some(request) };
         Exchanging { context, exchange: Some(exchange), state }
@@ -88,24 +139,30 @@ where
     }
 }
 
-impl<S, F, B> State<S, F>
+impl<S, R, F, B> State<S, R, F>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Future = F>,
+    S: Service<Request<R>, Response = Response<B>, Future = F>,
     F: Future<Output = Result<Response<B>, S::Error>>,
 {
     /// Lets the handler go on. Foreign code: it may panic.
-    fn poll_handler(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Came<Response<B>>> {
+    fn poll_handler(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Came<Response<B>, S::Error>> {
         loop {
             let handler = match self.as_mut().project() {
                 StateProjection::Asking { service, request } => {
-                    if ready!(service.poll_ready(cx)).is_err() {
-                        return Poll::Ready(Came::Failure);
+                    if let Err(error) = ready!(service.poll_ready(cx)) {
+                        return Poll::Ready(Came::Failure(Some(error)));
                     }
-                    let Some(request) = request.take() else { return Poll::Ready(Came::Failure) };
+                    let Some(request) = request.take() else { return Poll::Ready(Came::Failure(None)) };
                     service.call(request)
                 }
                 StateProjection::Handling { handler } => {
-                    return handler.poll(cx).map(|response| response.map_or(Came::Failure, Came::Response));
+                    return handler.poll(cx).map(|came| match came {
+                        Ok(response) => Came::Response(response),
+                        Err(error) => Came::Failure(Some(error)),
+                    });
                 }
                 StateProjection::Refused { .. } | StateProjection::Waiting => {
                     return Poll::Ready(Came::AnswerStep);
@@ -116,25 +173,25 @@ where
     }
 }
 
-impl<S, B> Future for Exchanging<S, B>
+impl<S, R, B> Future for Exchanging<S, R, B>
 where
-    S: Service<Request<Incoming>, Response = Response<B>>,
-    S::Error: Into<BoxError>,
+    S: Service<Request<R>, Response = Response<B>>,
     B: Body<Data = Bytes>,
 {
-    type Output = Answered<B>;
+    type Output = Answered<B, S::Error>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Answered<B>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Answered<B, S::Error>> {
         let mut this = self.project();
         let context: &Arc<Context> = this.context;
         let Some(exchange) = this.exchange.as_ref() else {
             let StateProjection::Refused { refusal } = this.state.as_mut().project() else {
                 // It has resolved before: whoever polls on gets nothing more.
-                return Poll::Ready(Err(Taken));
+                return Poll::Ready(Err(NoResponse::Taken));
             };
             return Poll::Ready(match std::mem::replace(refusal, Refusal::Taken) {
-                Refusal::Answer(answer) => context.answer(*answer, None),
-                Refusal::Taken => Err(Taken),
+                Refusal::Answer(answer, version) => context.answer(*answer, version, None),
+                Refusal::Refused => Err(NoResponse::Refused),
+                Refusal::Taken => Err(NoResponse::Taken),
             });
         };
         context.register(exchange, cx);
@@ -145,18 +202,20 @@ where
         } else {
             match catch_unwind(AssertUnwindSafe(|| this.state.as_mut().poll_handler(cx))) {
                 Ok(came) => ready!(came),
-                Err(_) => Came::Failure,
+                Err(_) => Came::Failure(None),
             }
         };
         // Its destructor may panic as well; somebody waits for an answer.
         let _ = catch_unwind(AssertUnwindSafe(|| this.state.set(State::Waiting)));
         let answered = match came {
             Came::Response(response) => context.let_out(exchange, response),
-            Came::Failure => {
+            Came::Failure(error) => {
                 // The job has failed; or, if a shutdown has begun, somebody else is asked to do it.
                 exchange.end();
-                let broken = || context.answer(Told::broken(exchange), Some(exchange.clone()));
-                (!exchange.was_taken()).then(broken)
+                (!exchange.was_taken()).then(|| match error {
+                    Some(error) if context.keeps_errors() => Err(NoResponse::Failed(error)),
+                    _ => context.answer(Told::broken(exchange), exchange.version, Some(exchange.clone())),
+                })
             }
             Came::AnswerStep => None,
         };
@@ -166,6 +225,9 @@ where
             None if context.server.phase() < Phase::Answering => return Poll::Pending,
             None => context.answer_for(exchange),
         };
+        if answered.is_err() {
+            context.vacate(exchange);
+        }
         // From here on its response has it; or, if that was lost, the rescue.
         *this.exchange = None;
         Poll::Ready(answered)

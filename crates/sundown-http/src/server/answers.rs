@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use http::StatusCode;
 
 use super::Server;
-use crate::answer::{Answer, JobIds, Route, Unanswered};
+use crate::{
+    answer::{Answer, JobIds, Route, Unanswered},
+    config::Config,
+};
 
 impl Server {
     /// The status for a client whose job was taken over, or done. Default: 200; 202 is the other honest choice (RFC 9110
@@ -18,10 +21,7 @@ impl Server {
     #[must_use]
     #[track_caller]
     pub fn handed_over_status(self, status: StatusCode) -> Self {
-        assert!(
-            !status.is_informational() && ![204, 205, 304].contains(&status.as_u16()),
-            "{status} cannot tell a client that its job was handed over: such an answer has no body"
-        );
+        let status = Config::checked_status(status);
         self.configure(|config| config.wording.handed_over = status)
     }
 
@@ -107,10 +107,8 @@ impl Server {
         route: &str,
         answer: impl Fn(&Unanswered<'_>) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        match Route::parse(route) {
-            Some(route) => self.configure(|config| config.wording.routes.push((route, Arc::new(answer)))),
-            None => panic!("{route:?} is neither a path nor the beginning of one with `/*` at its end"),
-        }
+        let route = Route::of(route);
+        self.configure(|config| config.wording.routes.push((route, Arc::new(answer))))
     }
 
     /// Everyone whose request was read gets 200, **even if nobody will ever do their work**: clients believe it done, and

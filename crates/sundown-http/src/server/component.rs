@@ -1,7 +1,5 @@
 //! The server as a component of the shutdown.
 
-use std::sync::atomic::Ordering;
-
 use sundown::{Claims, Deadline, Drainable, InFlight, Receipt, Unit, Watch};
 
 use super::Server;
@@ -10,35 +8,23 @@ use crate::{phase::Phase, rescue::Rescue, word};
 #[sundown::async_trait]
 impl Drainable for Server {
     fn joined(&self, watch: &Watch) {
-        let _ = self.shared.watch.set(watch.clone());
-        let jobs = self.shared.config().jobs.clone();
-        if let Some((_, jobs)) = jobs {
-            jobs.joined(watch);
-        }
+        self.shared.join(watch);
     }
 
     fn close(&self, deadline: &Deadline) {
-        self.shared.begin_draining(deadline);
+        self.shared.set_deadline(deadline);
+        self.shared.go_on(Phase::Draining);
     }
 
     async fn drained(&self) {
-        let shared = &self.shared;
-        if let (Some(serving), Some(drain)) = (shared.serving.get(), shared.drain.get()) {
-            let duck = shared.config().duck;
-            serving.traffic.quiet(duck, &drain.deadline, &serving.runtime).await;
-            if shared.spreads() {
-                shared.advance(Phase::Spreading);
-                shared.settled(&serving.traffic, duck.quiet, &serving.runtime).await;
-            }
+        self.shared.hush().await;
+        if self.shared.spreads() {
+            self.shared.go_on(Phase::Spreading);
+            self.shared.settled().await;
         }
-        shared.gate.close();
-        // Not under the lock: closing wakes who waits for it.
-        let jobs = shared.config().jobs.clone();
-        if let Some((_, jobs)) = jobs {
-            jobs.close();
-        }
-        shared.advance(Phase::Closing);
-        shared.gate.empty().await;
+        self.shared.refuse();
+        self.shared.go_on(Phase::Closing);
+        self.shared.gate.empty().await;
     }
 
     fn in_flight(&self) -> InFlight {
@@ -51,23 +37,19 @@ impl Drainable for Server {
     }
 
     fn claim(&self, claims: &Claims) {
-        let config = self.shared.config().clone();
-        self.shared.gate.close();
-        if let Some((_, jobs)) = &config.jobs {
-            jobs.claim(claims);
-        }
-        if !config.shared_listener {
+        self.shared.claim(claims);
+        if !self.shared.shares_listener() {
             // Nobody new joins the accept queue; who is in it is answered. (Closing it would reset them.)
             let _ = rustix::net::listen(&self.shared.listener, 0);
         }
-        self.shared.advance(Phase::Claimed);
+        self.shared.go_on(Phase::Claimed);
     }
 
     async fn conclude(&self, receipt: &Receipt) {
-        let _ = self.shared.receipt.set(receipt.clone());
-        self.shared.advance(Phase::Answering);
+        self.shared.set_receipt(receipt);
+        self.shared.go_on(Phase::Answering);
         Rescue::new(&self.shared, receipt.deadline().clone()).run(receipt);
-        receipt.note("answered by the layer", self.shared.answered.load(Ordering::Relaxed));
+        self.shared.note_answered();
     }
 
     fn force(&self) {
@@ -79,10 +61,8 @@ impl Drainable for Server {
             // Nobody else would let go of it.
             self.shared.unregister_if_closed(conn);
         }
-        if let Some(receipt) = self.shared.receipt.get() {
-            // What the runtime cuts by itself from here on is among the responding.
-            receipt.note("responses cut", responding + self.shared.cut.load(Ordering::Relaxed));
-        }
-        self.shared.advance(Phase::Forced);
+        // What the runtime cuts by itself from here on is among the responding.
+        self.shared.note_cut(responding);
+        self.shared.go_on(Phase::Forced);
     }
 }

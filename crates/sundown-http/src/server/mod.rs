@@ -3,7 +3,6 @@
 mod accept;
 mod answers;
 mod component;
-mod config;
 mod shared;
 
 use std::{
@@ -17,14 +16,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use sundown::{Handle, Jobs, Reason};
+use sundown::Handle;
 use tower_service::Service;
 
-pub(crate) use self::{config::Config, shared::Shared};
-use crate::{body::BoxError, driver, timer::Timer, traffic::LameDuck};
+pub(crate) use self::shared::Shared;
+use crate::{body::BoxError, config::Config, driver, timer::Timer, traffic::LameDuck};
 
 /// An HTTP/1 server whose every client gets an answer.
 ///
@@ -85,10 +84,8 @@ impl Server {
     #[must_use]
     #[track_caller]
     pub fn requests_are_jobs(self, header: &'static str) -> Self {
-        match HeaderName::from_lowercase(header.as_bytes()) {
-            Ok(name) => self.configure(|config| config.jobs = Some((name, Jobs::new()))),
-            Err(_) => panic!("{header:?} is no header name in lower case"),
-        }
+        let name = Config::job_header(header);
+        self.configure(|config| config.set_job_header(name))
     }
 
     /// Gives every handler a [`RequestJob`](crate::RequestJob) although requests are no jobs here, so that it can
@@ -101,7 +98,8 @@ impl Server {
 
     /// Answers `GET /livez` (200 to the end) and `GET /readyz` (503 from the announcement on, with the time left)
     /// before the service is asked. These probes are no jobs, and no traffic; a probe route of the service's own is both,
-    /// and is turned away once traffic is quiet.
+    /// and is turned away once traffic is quiet. The runtime answers them: on a port of their own, where it need not, are
+    /// those of [`serve_probes`](crate::serve_probes).
     #[must_use]
     pub fn health_probes(self) -> Self {
         self.configure(|config| config.probes = true)
@@ -124,7 +122,8 @@ impl Server {
     }
 
     /// The listener belongs to others as well (inherited, or held by a successor). When traffic is quiet it is left to
-    /// them: nothing more is accepted, and its queue is neither shut nor answered.
+    /// them: nothing more is accepted, and its queue is neither shut nor answered. (That it does not block, which the
+    /// server asks for, holds for whoever shares it.)
     #[must_use]
     pub fn shared_listener(self) -> Self {
         self.configure(|config| config.shared_listener = true)
@@ -252,19 +251,12 @@ impl Server {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        if !self.shared.is_component() {
-            return Err(io::Error::other(
-                "this server is not a component of the shutdown: add it before it serves",
-            ));
-        }
-        if shutdown.watch().reason() == Some(&Reason::Dropped) {
-            let message =
-                "the owner of the shutdown was dropped before the server served: keep the `Shutdown` itself";
-            return Err(io::Error::other(message));
-        }
+        self.shared.check(shutdown).map_err(io::Error::other)?;
         let runtime = shutdown.runtime().clone();
         let mut listener = runtime.adopt(self.shared.listener.try_clone()?)?;
-        self.shared.begin_serving(shutdown)?;
+        if !self.shared.begin_serving(shutdown) {
+            return Err(io::Error::other("this server serves already"));
+        }
         let config = Arc::new(self.shared.config().clone());
         while let Some((transport, peer)) = self.shared.next(&mut *listener, &runtime).await? {
             let io = driver::register(&self.shared, transport);

@@ -1,187 +1,60 @@
 //! What the server, its connections and the rescue share.
 
 use std::{
-    future::poll_fn,
-    io::{self, Read, Write},
+    io,
     net::TcpListener,
-    os::unix::net::UnixStream,
+    ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering, fence},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
     },
-    task::{Poll, Wake},
-    time::{Duration, Instant},
+    task::Wake,
 };
 
 use futures_util::task::AtomicWaker;
 use slab::Slab;
-use sundown::{Deadline, Gate, Handle, Readiness, Receipt, Runtime, Watch};
 
-use super::config::Config;
-use crate::{
-    answer::Wording,
-    closing::Listeners,
-    conn::Conn,
-    phase::{Phase, PhaseCell},
-    ramp::{Departure, Rank},
-    traffic::Traffic,
-};
+use crate::{bell::Bell, conn::Conn, course::Course, phase::Phase};
 
+/// A course with sockets: what is said of the one holds for the other.
 pub(crate) struct Shared {
+    course: Arc<Course>,
+    pub(crate) bell: Arc<Bell>,
     pub(crate) listener: TcpListener,
-    pub(crate) gate: Gate,
-    config: Mutex<Config>,
-    phase: PhaseCell,
     /// Every connection that a task drives, and those whose task is gone while their client waits. Locked once when a
     /// connection comes and once when it goes; nothing is called under it.
     conns: Mutex<Slab<Arc<Conn>>>,
-    pub(super) serving: OnceLock<Serving>,
-    pub(super) watch: OnceLock<Watch>,
-    pub(super) drain: OnceLock<Drain>,
-    pub(super) receipt: OnceLock<Receipt>,
     pub(super) accepting: AtomicWaker,
-    /// Who waits for a connection to leave.
-    pub(crate) listeners: Listeners,
-    /// Whoever waits for the last exchange to be over.
-    pub(super) settling: AtomicWaker,
-    bell: (UnixStream, UnixStream),
     deaf: AtomicBool,
     between: AtomicBool,
-    pub(super) answered: AtomicU64,
-    pub(super) cut: AtomicU64,
 }
 
-pub(super) struct Serving {
-    pub(super) runtime: Arc<dyn Runtime>,
-    readiness: Readiness,
-    pub(super) traffic: Traffic,
-    spreads: bool,
-}
+impl Deref for Shared {
+    type Target = Course;
 
-/// The time there is to drain.
-pub(super) struct Drain {
-    began: Instant,
-    pub(super) deadline: Deadline,
+    fn deref(&self) -> &Course {
+        &self.course
+    }
 }
 
 impl Shared {
     pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        let bell = UnixStream::pair()?;
-        bell.0.set_nonblocking(true)?;
-        bell.1.set_nonblocking(true)?;
+        let bell = Arc::new(Bell::new()?);
         Ok(Shared {
-            listener,
-            gate: Gate::new(),
-            config: Mutex::default(),
-            phase: PhaseCell::default(),
-            conns: Mutex::default(),
-            serving: OnceLock::new(),
-            watch: OnceLock::new(),
-            drain: OnceLock::new(),
-            receipt: OnceLock::new(),
-            accepting: AtomicWaker::new(),
-            listeners: Listeners::default(),
-            settling: AtomicWaker::new(),
+            course: Arc::new(Course::with_bell(bell.clone())),
             bell,
+            listener,
+            conns: Mutex::default(),
+            accepting: AtomicWaker::new(),
             deaf: AtomicBool::new(false),
             between: AtomicBool::new(false),
-            answered: AtomicU64::new(0),
-            cut: AtomicU64::new(0),
         })
     }
 
-    /// Whether a shutdown will end it.
-    pub(super) fn is_component(&self) -> bool {
-        self.watch.get().is_some()
-    }
-
-    pub(super) fn begin_serving(&self, shutdown: &Handle) -> io::Result<()> {
-        let runtime = shutdown.runtime().clone();
-        let traffic = Traffic::new(runtime.now());
-        let spreads = self.config().spread;
-        let serving = Serving { runtime, readiness: shutdown.readiness(), traffic, spreads };
-        self.serving.set(serving).map_err(|_| io::Error::other("this server serves already"))
-    }
-
-    pub(super) fn config(&self) -> MutexGuard<'_, Config> {
-        self.config.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn wording(&self) -> Wording {
-        self.config().wording.clone()
-    }
-
-    #[inline]
-    pub(crate) fn phase(&self) -> Phase {
-        self.phase.get()
-    }
-
-    #[inline]
-    pub(crate) fn is_draining(&self) -> bool {
-        self.phase() >= Phase::Draining
-    }
-
-    /// Whether the shutdown has begun, though it may not be the server's turn.
-    pub(crate) fn is_announced(&self) -> bool {
-        self.is_draining() || self.watch.get().is_some_and(Watch::is_draining)
-    }
-
-    #[inline]
-    pub(crate) fn runtime(&self) -> Option<&Arc<dyn Runtime>> {
-        self.serving.get().map(|serving| &serving.runtime)
-    }
-
-    pub(crate) fn readiness(&self) -> Option<&Readiness> {
-        self.serving.get().map(|serving| &serving.readiness)
-    }
-
-    /// The server's turn to drain has come.
-    pub(super) fn begin_draining(&self, deadline: &Deadline) {
-        let began = self.runtime().map_or_else(Instant::now, |runtime| runtime.now());
-        let _ = self.drain.set(Drain { began, deadline: deadline.clone() });
-        self.advance(Phase::Draining);
-    }
-
-    /// Whether connections leave one by one.
-    pub(crate) fn spreads(&self) -> bool {
-        self.serving.get().is_some_and(|serving| serving.spreads)
-    }
-
-    /// When a connection leaves.
-    pub(crate) fn departure(&self, rank: Rank) -> Departure {
-        // No drain, as long as it serves: then that is all there is to look at.
-        let drain = self.drain.get().filter(|_| self.spreads());
-        Departure::of(rank, self.phase(), drain.map(|drain| (drain.began, drain.deadline.at())))
-    }
-
-    /// Whether a response is the last of its connection. `leaves`: the connection's moment has come.
-    pub(crate) fn is_last(&self, rank: Rank, leaves: bool) -> bool {
-        self.is_draining() && (leaves || rank.is_late || !self.spreads())
-    }
-
-    /// A request has come.
-    #[inline]
-    pub(crate) fn touch(&self) {
-        if !(Phase::Draining..=Phase::Spreading).contains(&self.phase()) {
-            return;
-        }
-        if let Some(serving) = self.serving.get() {
-            serving.traffic.touch(serving.runtime.now());
-        }
-    }
-
-    /// A connection has come, which may be a request on its way.
-    pub(crate) fn expect(&self) -> Option<usize> {
-        let serving = self.serving.get().filter(|_| self.phase() == Phase::Draining)?;
-        Some(serving.traffic.expect(serving.runtime.now()))
-    }
-
-    pub(crate) fn expect_no_more(&self, connection: usize) {
-        if let Some(serving) = self.serving.get() {
-            serving.traffic.expect_no_more(connection);
-        }
+    pub(crate) fn course(&self) -> &Arc<Course> {
+        &self.course
     }
 
     pub(crate) fn register(&self, conn: Arc<Conn>) -> usize {
@@ -238,33 +111,12 @@ impl Shared {
     }
 
     /// Goes on, and tells every connection's task.
-    pub(super) fn advance(&self, to: Phase) {
-        if self.phase.advance(to) {
-            // Pairs with the fence in `ring`: either the rescue, which looks at the words after this, sees that a
-            // connection has moved, or whoever moved it sees the phase and rings.
-            fence(Ordering::SeqCst);
+    pub(super) fn go_on(&self, to: Phase) {
+        if self.advance(to) {
             for conn in self.conns() {
                 self.wake(&conn);
             }
-            self.listeners.wake();
             let _ = catch_unwind(AssertUnwindSafe(|| self.accepting.wake()));
-        }
-    }
-
-    /// Resolves when no exchange is in flight and none has come for this time. A connection that only might bring one
-    /// holds nothing.
-    pub(super) async fn settled(&self, traffic: &Traffic, time: Duration, runtime: &Arc<dyn Runtime>) {
-        loop {
-            poll_fn(|cx| {
-                self.settling.register(cx.waker());
-                // Whoever leaves rings, or had left before: the same pair of fences as in `advance`.
-                if self.gate.inside() == 0 { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
-            traffic.hush(time, runtime).await;
-            if self.gate.inside() == 0 {
-                return;
-            }
         }
     }
 
@@ -274,38 +126,6 @@ impl Shared {
         if let Some(streams) = conn.streams() {
             streams.wake();
         }
-    }
-
-    /// Tells the rescue, and a drain that spreads closes, that a connection has moved.
-    #[inline]
-    pub(crate) fn ring(&self) {
-        fence(Ordering::SeqCst);
-        match self.phase() {
-            Phase::Serving | Phase::Draining | Phase::Closing | Phase::Claimed => {}
-            Phase::Spreading => self.settling.wake(),
-            Phase::Answering | Phase::Forced => {
-                // A full pipe has been rung already.
-                let _ = (&self.bell.0).write(&[1]);
-            }
-        }
-    }
-
-    /// What becomes readable when the bell rings.
-    pub(crate) fn bell(&self) -> &UnixStream {
-        &self.bell.1
-    }
-
-    pub(crate) fn silence_bell(&self) {
-        let mut rings = [0; 256];
-        while (&self.bell.1).read(&mut rings).is_ok_and(|read| read == rings.len()) {}
-    }
-
-    pub(crate) fn count_answered(&self) {
-        self.answered.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_cut(&self) {
-        self.cut.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -1,29 +1,29 @@
-//! What the owner of a server chooses.
+//! What the owner of a server or a responder chooses.
 
 use std::time::Duration;
 
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, StatusCode};
 use sundown::Jobs;
 
 use crate::{answer::Wording, exchange::RequestPayload, probe::Probe, traffic::LameDuck};
 
-/// What the owner chose, final once the server serves.
+/// What the owner chose, final once anything is served.
 #[derive(Clone)]
 pub(crate) struct Config {
     pub(crate) jobs: Option<(HeaderName, Jobs<RequestPayload>)>,
     pub(crate) wording: Wording,
     pub(crate) header_read_timeout: Duration,
-    pub(super) duck: LameDuck,
-    pub(super) probes: bool,
-    pub(super) shared_listener: bool,
+    pub(crate) duck: LameDuck,
+    pub(crate) probes: bool,
+    pub(crate) shared_listener: bool,
     /// Handlers attach jobs though requests are none.
-    pub(super) attach: bool,
+    pub(crate) attach: bool,
     /// The media types of responses that end after an event.
     pub(crate) event_streams: Vec<String>,
     /// Handlers find a `Closing`.
     pub(crate) hear_closing: bool,
     /// Connections leave one by one.
-    pub(super) spread: bool,
+    pub(crate) spread: bool,
 }
 
 impl Default for Config {
@@ -44,6 +44,33 @@ impl Default for Config {
 }
 
 impl Config {
+    /// # Panics
+    ///
+    /// When it is no header name in lower case.
+    #[track_caller]
+    pub(crate) fn job_header(header: &'static str) -> HeaderName {
+        match HeaderName::from_lowercase(header.as_bytes()) {
+            Ok(name) => name,
+            Err(_) => panic!("{header:?} is no header name in lower case"),
+        }
+    }
+
+    /// # Panics
+    ///
+    /// When its answer has no body or is not the last one.
+    #[track_caller]
+    pub(crate) fn checked_status(status: StatusCode) -> StatusCode {
+        assert!(
+            !status.is_informational() && ![204, 205, 304].contains(&status.as_u16()),
+            "{status} cannot tell a client that its job was handed over: such an answer has no body"
+        );
+        status
+    }
+
+    pub(crate) fn set_job_header(&mut self, name: HeaderName) {
+        self.jobs = Some((name, Jobs::new()));
+    }
+
     /// Whether handlers find a `RequestJob`.
     pub(crate) fn attaches(&self) -> bool {
         self.attach || self.jobs.is_some()
@@ -51,7 +78,6 @@ impl Config {
 
     pub(crate) fn probe(&self, method: &Method, path: &str) -> Option<Probe> {
         let asks = self.probes && (method == Method::GET || method == Method::HEAD);
-        let of = |(known, probe): (&str, Probe)| (known == path).then_some(probe);
-        if asks { Probe::PATHS.into_iter().find_map(of) } else { None }
+        if asks { Probe::at(path) } else { None }
     }
 }

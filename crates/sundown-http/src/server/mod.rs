@@ -25,11 +25,12 @@ use tower_service::Service;
 pub(crate) use self::shared::Shared;
 use crate::{body::BoxError, config::Config, driver, timer::Timer, traffic::LameDuck};
 
-/// An HTTP/1 server whose every client gets an answer.
+/// A server of HTTP/1 and HTTP/2, told apart on one port, whose every client gets an answer.
 ///
 /// Clones are the same server: one is the component of the shutdown, the other [serves](Self::serve).
 ///
-/// While it drains it goes on serving until traffic is quiet, each response with `Connection: close`. At the claim,
+/// While it drains it goes on serving until traffic is quiet; each response is the last of its connection, and a peer of
+/// HTTP/2 is told that the server goes away. At the claim,
 /// requests that are [jobs](Self::requests_are_jobs) are taken from their handlers; when it is known who took them
 /// over, each waiting client is told: 200 with `sundown-fate: handed-over`, or 503 with `Retry-After`. The layer in
 /// front of the handlers does that on the runtime; what the runtime does not do in time, because it is blocked or

@@ -38,8 +38,7 @@ mod probe;
 mod rescue;
 mod streams;
 mod timer;
-#[cfg(feature = "tls")]
-#[cfg_attr(not(test), expect(dead_code, reason = "no connection of the server speaks it yet"))]
+#[cfg_attr(not(feature = "tls"), path = "tls/off.rs")]
 mod tls;
 mod traffic;
 mod word;

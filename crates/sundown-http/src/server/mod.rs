@@ -5,6 +5,8 @@ mod answers;
 mod component;
 mod config;
 mod shared;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::{
     convert::Infallible,
@@ -24,7 +26,7 @@ use sundown::{Handle, Jobs, Reason};
 use tower_service::Service;
 
 pub(crate) use self::{config::Config, shared::Shared};
-use crate::{body::BoxError, driver, timer::Timer, traffic::LameDuck};
+use crate::{body::BoxError, driver, timer::Timer, tls::Acceptor, traffic::LameDuck};
 
 /// An HTTP/1 server whose every client gets an answer.
 ///
@@ -229,8 +231,11 @@ impl Server {
         self.shared.begin_serving(shutdown)?;
         let config = Arc::new(self.shared.config().clone());
         while let Some((transport, peer)) = self.shared.next(&mut *listener, &runtime).await? {
-            let io = driver::register(&self.shared, transport);
+            // What was tried at set-up does not fail now; if it did, nothing may be said in clear.
+            let tls = config.tls.as_ref().map(Acceptor::accept).transpose();
+            let io = tls.map(|tls| driver::register(&self.shared, transport, tls));
             self.shared.set_accepting(false);
+            let Ok(io) = io else { continue };
             runtime.spawn(Box::pin(driver::drive(config.clone(), Timer(runtime.clone()), connect(peer), io)));
         }
         self.shared.over().await;

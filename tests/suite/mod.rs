@@ -25,3 +25,4 @@ mod http_crowds;
 mod http_fates;
 mod http_races;
 mod http_real_clients;
+mod http_tls;

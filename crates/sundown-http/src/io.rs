@@ -186,9 +186,12 @@ impl hyper::rt::Write for TrackedIo {
                 // The rescue's from here on.
                 return Poll::Ready(Ok(()));
             }
-            // Who cannot be told is left all the same.
-            if ready!(this.conn.poll_farewell(cx)).is_ok() {
-                this.flushed();
+            match ready!(this.conn.poll_farewell(cx)) {
+                Ok(()) => this.flushed(),
+                // The rescue tells it, and its word is not out yet.
+                Err(_) if this.conn.word.phase() == word::Phase::Taken => return Poll::Ready(Ok(())),
+                // Who cannot be told is left all the same.
+                Err(_) => {}
             }
             this.conn.half_close();
         }

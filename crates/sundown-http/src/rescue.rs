@@ -7,7 +7,8 @@
 //!    in mid-commit gets one of its own when the commit has ended.
 //! 2. Then everything that can be taken is: a waiting exchange gets the answer that its fate decides, part of a head
 //!    or bytes in the kernel get a 503 without a body, an idle connection gets an end.
-//! 3. Connections that wait in the accept queue are accepted, and told 503 once they have sent something.
+//! 3. Connections that wait in the accept queue are accepted, and told 503 once they have sent something. (Over TLS they
+//!    get an end: nobody has shaken hands with them, so they have not asked.)
 //! 4. Where bytes may come that nobody reads, it lingers, lest they destroy the answer.
 //! 5. When nobody is left the door is closed, and it looks once more who came through meanwhile.
 

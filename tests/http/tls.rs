@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion, crypto::ring,
     pki_types::ServerName, version::TLS13,
@@ -90,11 +90,24 @@ impl Tls {
     ///
     /// When nobody does that there.
     pub fn connect_h2(&self, address: SocketAddr, manners: h2::Manners) -> h2::Client {
+        h2::Client::over(self.stream_h2(address), manners)
+    }
+
+    /// The same, that does not greet.
+    ///
+    /// # Panics
+    ///
+    /// When nobody does that there.
+    pub fn connect_h2_mute(&self, address: SocketAddr) -> h2::Client {
+        h2::Client::mute(self.stream_h2(address), h2::Manners::default())
+    }
+
+    fn stream_h2(&self, address: SocketAddr) -> Stream {
         let stream = self.stream(address, &TLS13, "h2");
         if let Stream::Tls(tls) = &stream {
             assert_eq!(tls.conn.alpn_protocol(), Some(&b"h2"[..]), "the service speaks HTTP/2");
         }
-        h2::Client::over(stream, manners)
+        stream
     }
 
     /// What a client says first: bytes for those who stop half-way.
@@ -135,6 +148,8 @@ impl Drop for Tls {
 
 fn issue(folder: &Path) -> Result<RootCertStore, rcgen::Error> {
     let mut authority = CertificateParams::new([])?;
+    // Of its own: a certificate whose issuer has its name passes for signed by itself.
+    authority.distinguished_name.push(DnType::CommonName, "the authority of a test");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     authority.key_usages.push(KeyUsagePurpose::KeyCertSign);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;

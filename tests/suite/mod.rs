@@ -26,3 +26,4 @@ mod http_fates;
 mod http_long;
 mod http_races;
 mod http_real_clients;
+mod http_tls;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, Method, StatusCode};
 use sundown::Jobs;
 
-use crate::{answer::Wording, exchange::RequestPayload, probe::Probe, traffic::LameDuck};
+use crate::{answer::Wording, exchange::RequestPayload, probe::Probe, tls::Acceptor, traffic::LameDuck};
 
 /// What the owner chose, final once anything is served.
 #[derive(Clone)]
@@ -13,6 +13,8 @@ pub(crate) struct Config {
     pub(crate) jobs: Option<(HeaderName, Jobs<RequestPayload>)>,
     pub(crate) wording: Wording,
     pub(crate) header_read_timeout: Duration,
+    /// What it speaks TLS with, if it does.
+    pub(crate) tls: Option<Acceptor>,
     pub(crate) duck: LameDuck,
     pub(crate) probes: bool,
     pub(crate) shared_listener: bool,
@@ -32,6 +34,7 @@ impl Default for Config {
             jobs: None,
             wording: Wording::default(),
             header_read_timeout: Duration::from_secs(30),
+            tls: None,
             duck: LameDuck::default(),
             probes: false,
             shared_listener: false,

@@ -1,12 +1,13 @@
 //! A tracked connection: its state word, its socket, and the exchange on it.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::Instant,
 };
 
@@ -16,14 +17,18 @@ use sundown::Transport;
 
 use crate::{
     exchange::Exchange,
+    preface::{self, Protocol},
     ramp::Rank,
     streams::Streams,
+    tls::{Alpn, Tls},
     word::{Phase, Word},
 };
 
 pub(crate) struct Conn {
     pub(crate) word: Word,
     pub(crate) transport: Arc<dyn Transport>,
+    /// What lies between the transport and HTTP, if anything does.
+    tls: Option<Box<Tls>>,
     /// The connection's task, which polls the handler too.
     pub(crate) task: AtomicWaker,
     /// Bytes of a request may be unread when it is answered: linger, lest they destroy the answer (RFC 9112 § 9.6).
@@ -52,6 +57,7 @@ impl Conn {
         Conn {
             word: Word::default(),
             transport,
+            tls: None,
             task: AtomicWaker::new(),
             lingers: AtomicBool::new(false),
             close_delimited: AtomicBool::new(false),
@@ -62,6 +68,62 @@ impl Conn {
             leaves: AtomicBool::new(false),
             exchange: Mutex::default(),
             streams: OnceLock::new(),
+        }
+    }
+
+    /// The same over TLS.
+    pub(crate) fn over(mut self, tls: Option<Tls>) -> Self {
+        self.tls = tls.map(Box::new);
+        self
+    }
+
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_deref()
+    }
+
+    #[inline]
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        match &self.tls {
+            None => self.transport.poll_read(cx, buf),
+            Some(tls) => tls.poll_read(cx, &*self.transport, buf),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn poll_write_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &self.tls {
+            None => self.transport.poll_write_vectored(cx, bufs),
+            Some(tls) => tls.poll_write_vectored(cx, &*self.transport, bufs),
+        }
+    }
+
+    /// Ready once the socket has all that was written.
+    #[inline]
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.tls {
+            None => Poll::Ready(Ok(())),
+            Some(tls) => tls.poll_flush(cx, &*self.transport),
+        }
+    }
+
+    /// Tells the peer that nothing follows, where there is a word for that besides FIN; ready once the socket has it.
+    pub(crate) fn poll_farewell(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.tls {
+            None => Poll::Ready(Ok(())),
+            Some(tls) => tls.poll_close_notify(cx, &*self.transport),
+        }
+    }
+
+    /// What the peer speaks, as its first bytes tell, or the handshake has; `None` if they are too few to know.
+    pub(crate) fn tell(&self, first: &[u8]) -> Option<Protocol> {
+        match self.tls.as_ref().and_then(|tls| tls.alpn()) {
+            Some(Alpn::Http1) if !first.is_empty() => Some(Protocol::Http1),
+            Some(Alpn::Http2) if !first.is_empty() => Some(Protocol::Http2),
+            _ => preface::tell(first),
         }
     }
 
@@ -183,9 +245,9 @@ impl Conn {
         self.lingers.load(Ordering::Relaxed) || self.has_bytes()
     }
 
-    /// Whether the kernel holds bytes that the runtime has not read.
+    /// Whether there are bytes that the runtime has not read: in the kernel, or on their way through TLS.
     pub(crate) fn has_bytes(&self) -> bool {
-        matches!(peek(self.as_fd(), &mut [0]), Ok(bytes) if !bytes.is_empty())
+        self.tls.as_ref().is_some_and(|tls| tls.has_unread()) || has_bytes(self.as_fd())
     }
 
     /// Ends our side; the peer may still send.
@@ -194,9 +256,13 @@ impl Conn {
         let _ = rustix::net::shutdown(self, Shutdown::Write);
     }
 
-    /// Makes the end of an unfinished response visible: where only a reset can, by a reset.
+    /// Makes the end of an unfinished response visible: where only a reset can, by a reset. (Over TLS it is visible
+    /// unless the peer is told otherwise.)
     pub(crate) fn prepare_cut(&self) {
-        if self.word.phase() == Phase::Responding && self.close_delimited.load(Ordering::Relaxed) {
+        if self.tls.is_none()
+            && self.word.phase() == Phase::Responding
+            && self.close_delimited.load(Ordering::Relaxed)
+        {
             let _ = rustix::net::sockopt::set_socket_linger(self, Some(std::time::Duration::ZERO));
         }
     }
@@ -206,6 +272,11 @@ impl AsFd for Conn {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.transport.as_fd()
     }
+}
+
+/// Whether the kernel holds bytes that nobody has read.
+pub(crate) fn has_bytes(fd: BorrowedFd<'_>) -> bool {
+    matches!(peek(fd, &mut [0]), Ok(bytes) if !bytes.is_empty())
 }
 
 /// The first bytes in the kernel's buffer, without reading them.

@@ -21,7 +21,7 @@ use self::http1::Http1;
 pub(crate) use self::http2::GOODBYE;
 use crate::{
     body::BoxError, config::Config, conn::Conn, io::TrackedIo, phase::Phase, preface::Protocol, ramp::Moment,
-    server::Shared, timer::Timer,
+    server::Shared, timer::Timer, tls::Tls,
 };
 
 /// How long a newcomer may take to send its first byte before its connection counts as idle: as long as traffic must be
@@ -29,10 +29,10 @@ use crate::{
 const NEWCOMER: Duration = Duration::from_millis(250);
 
 /// Makes a connection known to the server: when it is accepted, not when its task first runs. That may never be.
-pub(crate) fn register(server: &Arc<Shared>, transport: Arc<dyn Transport>) -> TrackedIo {
+pub(crate) fn register(server: &Arc<Shared>, transport: Arc<dyn Transport>, tls: Option<Tls>) -> TrackedIo {
     // Best effort: a socket without it works, with more delay.
     let _ = rustix::net::sockopt::set_tcp_nodelay(&transport, true);
-    let conn = Arc::new(Conn::new(transport));
+    let conn = Arc::new(Conn::new(transport).over(tls));
     if server.is_draining() {
         // It has a request on its way.
         conn.set_newcomer(Instant::now() + NEWCOMER);
@@ -63,7 +63,8 @@ where
     }
 }
 
-/// Waits for the bytes that tell the protocol; `None` if the connection is to end before.
+/// Waits for the bytes that tell the protocol, after the handshake if there is one; `None` if the connection is to end
+/// before.
 async fn tell(io: &mut TrackedIo, timer: &Timer, patience: Duration) -> Option<Protocol> {
     let server = io.server().clone();
     let conn = io.conn().clone();

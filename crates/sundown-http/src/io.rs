@@ -18,7 +18,7 @@ use crate::{
     chunk,
     conn::Conn,
     phase::Phase,
-    preface::{self, Protocol},
+    preface::Protocol,
     server::Shared,
     word::{self, Flushed, Read},
 };
@@ -70,13 +70,13 @@ impl TrackedIo {
             let Ok(reading) = self.conn.word.start_read() else { return Poll::Ready(Ok(None)) };
             let ahead = self.ahead.get_or_insert_default();
             let result = chunk::with(|chunk| {
-                self.conn.transport.poll_read(cx, chunk).map_ok(|bytes| {
+                self.conn.poll_read(cx, chunk).map_ok(|bytes| {
                     self.conn.note_read(&chunk[..bytes]);
                     ahead.extend_from_slice(&chunk[..bytes]);
                     bytes
                 })
             });
-            let (read, told) = match (&result, preface::tell(ahead)) {
+            let (read, told) = match (&result, self.conn.tell(ahead)) {
                 (Poll::Ready(Ok(bytes)), _) if *bytes == 0 => (Read::Nothing, None),
                 (Poll::Ready(Ok(_)), Some(Protocol::Http1)) => (Read::Head, Some(Protocol::Http1)),
                 (Poll::Ready(Ok(_)), Some(Protocol::Http2)) => (Read::Preface, Some(Protocol::Http2)),
@@ -90,18 +90,31 @@ impl TrackedIo {
         }
     }
 
+    /// All that hyper has written is in the socket.
+    #[inline]
+    fn flushed(&self) {
+        match self.conn.word.flushed() {
+            Flushed::Nothing => {}
+            Flushed::Other => self.server.ring(),
+            Flushed::Response => {
+                self.conn.set_exchange(None);
+                self.server.ring();
+            }
+        }
+    }
+
     fn write(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let taken = || io::Error::from(io::ErrorKind::BrokenPipe);
         if self.conn.word.is_responding() {
             // It is the runtime's until all of it is written.
-            return self.conn.transport.poll_write_vectored(cx, bufs);
+            return self.conn.poll_write_vectored(cx, bufs);
         }
         if self.conn.exchange().is_none() {
             // hyper refuses what it could not read; more of it may come.
             self.conn.set_lingers(true);
         }
         self.conn.word.start_write().map_err(|_| taken())?;
-        let result = self.conn.transport.poll_write_vectored(cx, bufs);
+        let result = self.conn.poll_write_vectored(cx, bufs);
         self.conn.word.end_write();
         result
     }
@@ -131,7 +144,7 @@ impl hyper::rt::Read for TrackedIo {
         };
         chunk::with(|chunk| {
             let room = chunk.len().min(buf.remaining());
-            let result = this.conn.transport.poll_read(cx, &mut chunk[..room]);
+            let result = this.conn.poll_read(cx, &mut chunk[..room]);
             let bytes = match &result {
                 Poll::Ready(Ok(bytes)) => *bytes,
                 _ => 0,
@@ -162,15 +175,9 @@ impl hyper::rt::Write for TrackedIo {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.conn.word.flushed() {
-            Flushed::Nothing => {}
-            Flushed::Other => self.server.ring(),
-            Flushed::Response => {
-                self.conn.set_exchange(None);
-                self.server.ring();
-            }
-        }
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.conn.poll_flush(cx))?;
+        self.flushed();
         Poll::Ready(Ok(()))
     }
 
@@ -180,6 +187,13 @@ impl hyper::rt::Write for TrackedIo {
             if this.conn.word.finish().is_err() {
                 // The rescue's from here on.
                 return Poll::Ready(Ok(()));
+            }
+            match ready!(this.conn.poll_farewell(cx)) {
+                Ok(()) => this.flushed(),
+                // The rescue tells it, and its word is not out yet.
+                Err(_) if this.conn.word.phase() == word::Phase::Taken => return Poll::Ready(Ok(())),
+                // Who cannot be told is left all the same.
+                Err(_) => {}
             }
             this.conn.half_close();
             if this.conn.word.phase() == word::Phase::Upgraded {

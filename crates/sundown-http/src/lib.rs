@@ -13,6 +13,9 @@
 //! [`FATE`] says which: `handed-over`, `completed`, `unacknowledged`, `in-doubt`, `failed`, `not-started` or `no-job`.
 //! [`JOB`] names the job. What cannot be answered, since its head is out, is cut so that the client can tell.
 //!
+//! With the feature `tls`, `Server::tls` speaks TLS by rustls, whose state the rescue shares: it can seal an answer and
+//! `close_notify` while the runtime is blocked.
+//!
 //! The answer is a function of the request and its fate, and the owner's to choose: [`Server::answer`],
 //! [`Server::answer_route`]. No choice makes a success of work that nobody knows of, but the one whose name says so.
 //!
@@ -116,8 +119,7 @@ mod rescue;
 mod responder;
 mod streams;
 mod timer;
-#[cfg(feature = "tls")]
-#[cfg_attr(not(test), expect(dead_code, reason = "no connection of the server speaks it yet"))]
+#[cfg_attr(not(feature = "tls"), path = "tls/off.rs")]
 mod tls;
 mod traffic;
 mod word;

@@ -7,7 +7,8 @@
 //!    in mid-commit gets one of its own when the commit has ended.
 //! 2. Then everything that can be taken is: a waiting exchange gets the answer that its fate decides, part of a head
 //!    or bytes in the kernel get a 503 without a body, an idle connection gets an end.
-//! 3. Connections that wait in the accept queue are accepted, and told 503 once they have sent something.
+//! 3. Connections that wait in the accept queue are accepted, and told 503 once they have sent something. (Over TLS they
+//!    get an end: nobody has shaken hands with them, so they have not asked.)
 //! 4. Where bytes may come that nobody reads, it lingers, lest they destroy the answer.
 //! 5. When nobody is left the door is closed, and it looks once more who came through meanwhile.
 
@@ -16,7 +17,6 @@ mod client;
 use std::{
     collections::HashMap,
     io,
-    os::fd::AsFd,
     sync::Arc,
     task::{Context, Waker},
     time::{Duration, Instant},
@@ -25,10 +25,10 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec};
 use sundown::{BoxFuture, Deadline, Receipt};
 
-use self::client::{Client, Over, refusal};
+use self::client::{Client, Over};
 use crate::{
     answer::{Told, Wording},
-    conn::{self, Conn},
+    conn::Conn,
     driver::GOODBYE,
     exchange::Exchange,
     server::Shared,
@@ -66,6 +66,8 @@ pub(crate) struct Rescue<'a> {
     clients: Vec<Client>,
     /// Connections whose jobs we found in mid-commit, by their places in memory.
     commits: HashMap<*const Conn, Committing>,
+    /// Who is accepted speaks TLS.
+    tls: bool,
     /// The last attempt to accept failed for a reason that does not pass at once.
     deaf: bool,
     counts: Counts,
@@ -115,6 +117,7 @@ impl<'a> Rescue<'a> {
     pub(crate) fn new(server: &'a Arc<Shared>, deadline: Deadline) -> Self {
         Rescue {
             wording: server.wording(),
+            tls: server.speaks_tls(),
             server,
             spare: SPARE.min(deadline.remaining() / SPARE_PART),
             deadline,
@@ -264,38 +267,24 @@ impl<'a> Rescue<'a> {
     fn take(&mut self, conn: Arc<Conn>, took: Took) {
         // Nobody else changes it any more.
         let exchange = conn.exchange();
-        let mut first = [0; 4];
-        let unread = conn::peek(conn.as_fd(), &mut first).unwrap_or_default();
         let client = match (took, exchange) {
             (Took::Exchange, Some(exchange)) => {
-                let lingers = exchange.has_body || !unread.is_empty();
+                let lingers = exchange.has_body || conn.has_bytes();
                 let answer = Told::of(&exchange, &self.wording).into_bytes();
-                Some(Client::answered(&conn, answer, lingers, Over::Exchange))
+                Client::answered(&conn, answer, lingers, Over::Exchange)
             }
             (Took::Exchange, None) | (Took::PartialHead, _) => {
                 let answer = Told::unread(&self.wording).into_bytes();
-                Some(Client::answered(&conn, answer, true, Over::Partial))
+                Client::answered(&conn, answer, true, Over::Partial)
             }
             // Whatever is said could be the wrong protocol.
-            (Took::Untold, _) => Some(Client::answered(&conn, Vec::new(), true, Over::Partial)),
-            (Took::Idle, _) if !unread.is_empty() => {
-                Some(Client::answered(&conn, refusal(unread, &self.wording), true, Over::Partial))
-            }
-            (Took::Idle, _) => match conn.newcomer().filter(|until| Instant::now() < *until) {
-                // A request is on its way.
-                Some(until) => Some(Client::newcomer(&conn, until)),
-                None => {
-                    conn.half_close();
-                    None
-                }
-            },
-            (Took::Finished, _) => {
-                // The runtime may have been about to.
-                conn.half_close();
-                conn.must_linger().then(|| Client::finished(&conn))
-            }
+            (Took::Untold, _) => Client::answered(&conn, Vec::new(), true, Over::Partial),
+            // Of a newcomer, a request is on its way.
+            (Took::Idle, _) => Client::silent(&conn, conn.newcomer().unwrap_or_else(Instant::now)),
+            // The runtime may have been about to close it.
+            (Took::Finished, _) => Client::answered(&conn, Vec::new(), conn.must_linger(), Over::Silent),
         };
-        self.clients.extend(client);
+        self.clients.push(client);
         // The runtime, if it is there, lets go of its side; if its task is gone, this was the last place it stood in.
         self.server.wake(&conn);
         self.server.unregister_if_closed(&conn);
@@ -314,7 +303,7 @@ impl<'a> Rescue<'a> {
                 Ok((stream, _)) => {
                     accepted = true;
                     if stream.set_nonblocking(true).is_ok() {
-                        self.clients.push(Client::accepted(stream));
+                        self.clients.push(Client::accepted(stream, self.tls));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -355,7 +344,8 @@ impl<'a> Rescue<'a> {
         if let Some(until) = patience {
             sleep = sleep.min(until.saturating_duration_since(now));
         }
-        match left {
+        let is_contended = self.clients.iter().any(Client::is_contended);
+        match if is_contended { Left::Contention } else { left } {
             Left::Contention => sleep = sleep.min(CONTENTION),
             Left::Runtime => {
                 let hopes = [self.last_chance(), self.goodbye()].into_iter().filter(|hope| !hope.is_zero());
@@ -369,7 +359,9 @@ impl<'a> Rescue<'a> {
         } else if self.server.is_listening() && !self.server.shares_listener() {
             fds.push(PollFd::new(&self.server.listener, PollFlags::IN));
         }
-        fds.extend(self.clients.iter().map(|client| PollFd::new(client, client.interest())));
+        // What a contended one has to say changes nothing.
+        let clients = self.clients.iter().filter(|client| !client.is_contended());
+        fds.extend(clients.map(|client| PollFd::new(client, client.interest())));
         let _ = poll(&mut fds, sleep);
         self.server.bell.silence();
     }

@@ -30,6 +30,7 @@
 //! with its connection (RFC 9112 § 6.3), a frame of HTTP/2 has its length, and RFC 9112 § 9.8 asks a server to expect it.
 //! So it is an end, not an error; but for an end in the middle of the handshake.
 
+mod outcome;
 mod records;
 mod rescue;
 mod session;
@@ -46,7 +47,7 @@ use std::{
 use rustls::ServerConfig;
 use sundown::Transport;
 
-pub(crate) use self::rescue::{Received, Sealed};
+pub(crate) use self::outcome::{Alpn, Received, Sealed};
 use self::{
     session::{Encrypted, Session},
     turn::Turn,
@@ -61,13 +62,22 @@ const CHUNK: usize = 8 * 1024;
 #[derive(Debug)]
 pub(crate) struct Tls(Mutex<Session>);
 
-/// What the peer has agreed to speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Alpn {
-    Http1,
-    Http2,
-    /// It offered nothing, or something else that the configuration allows.
-    Unspecified,
+/// What makes the TLS of connections, from a configuration that can.
+#[derive(Clone, Debug)]
+pub(crate) struct Acceptor(Arc<ServerConfig>);
+
+impl Acceptor {
+    /// # Errors
+    ///
+    /// As of [`Tls::new`], which is what it tries.
+    pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+        Tls::new(config.clone()).map(|_| Acceptor(config))
+    }
+
+    /// For a connection that was just accepted.
+    pub(crate) fn accept(&self) -> Result<Tls, rustls::Error> {
+        Tls::new(self.0.clone())
+    }
 }
 
 impl Tls {
@@ -169,19 +179,22 @@ impl Tls {
     }
 
     /// Whether the handshake is not over.
+    #[cfg(test)]
     pub(crate) fn is_handshaking(&self) -> bool {
         self.lock().is_handshaking()
     }
 
-    /// What the peer has agreed to speak, once the handshake is over.
+    /// What the peer has agreed to speak, once the handshake is over. Waits for nobody: who has the bytes of a request
+    /// is told.
     pub(crate) fn alpn(&self) -> Option<Alpn> {
-        let session = self.lock();
+        let session = self.try_lock()?;
         (!session.is_handshaking()).then(|| session.alpn())
     }
 
-    /// Whether bytes of the peer's are here that nobody has read as plaintext: they are out of the kernel.
+    /// Whether bytes of the peer's are here that nobody has read as plaintext: they are out of the kernel. Waits for
+    /// nobody: while somebody is at it there may be some.
     pub(crate) fn has_unread(&self) -> bool {
-        self.lock().has_unread()
+        self.try_lock().is_none_or(|mut session| session.has_unread())
     }
 
     /// A panic in the middle of a step (of the user's, in the handshake) leaves rustls in a state that says so itself.

@@ -62,7 +62,7 @@ impl Client {
         client
     }
 
-    fn mute(stream: Stream, manners: Manners) -> Self {
+    pub(in crate::http) fn mute(stream: Stream, manners: Manners) -> Self {
         Client {
             stream,
             manners,

@@ -9,7 +9,7 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     sync::Arc,
-    task::Poll,
+    task::{Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -87,7 +87,11 @@ where
             return Poll::Pending;
         }
         let goodbye = goodbye.get_or_insert_with(|| timer.after(GOODBYE));
-        goodbye.as_mut().poll(cx).map(|()| conn.half_close())
+        ready!(goodbye.as_mut().poll(cx));
+        // What it does not take at once, it will not wait for.
+        let _ = conn.poll_farewell(cx);
+        conn.half_close();
+        Poll::Ready(())
     })
     .await;
 }

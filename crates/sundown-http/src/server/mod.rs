@@ -4,6 +4,8 @@ mod accept;
 mod answers;
 mod component;
 mod shared;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::{
     convert::Infallible,
@@ -23,7 +25,7 @@ use sundown::Handle;
 use tower_service::Service;
 
 pub(crate) use self::shared::Shared;
-use crate::{body::BoxError, config::Config, driver, timer::Timer, traffic::LameDuck};
+use crate::{body::BoxError, config::Config, driver, timer::Timer, tls::Acceptor, traffic::LameDuck};
 
 /// A server of HTTP/1 and HTTP/2, told apart on one port, whose every client gets an answer.
 ///
@@ -260,8 +262,11 @@ impl Server {
         }
         let config = Arc::new(self.shared.config().clone());
         while let Some((transport, peer)) = self.shared.next(&mut *listener, &runtime).await? {
-            let io = driver::register(&self.shared, transport);
+            // What was tried at set-up does not fail now; if it did, nothing may be said in clear.
+            let tls = config.tls.as_ref().map(Acceptor::accept).transpose();
+            let io = tls.map(|tls| driver::register(&self.shared, transport, tls));
             self.shared.set_accepting(false);
+            let Ok(io) = io else { continue };
             runtime.spawn(Box::pin(driver::drive(config.clone(), Timer(runtime.clone()), connect(peer), io)));
         }
         self.shared.over().await;

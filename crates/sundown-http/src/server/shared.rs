@@ -106,6 +106,10 @@ impl Shared {
         !self.deaf.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn speaks_tls(&self) -> bool {
+        self.config().tls.is_some()
+    }
+
     pub(crate) fn shares_listener(&self) -> bool {
         self.config().shared_listener
     }

@@ -7,40 +7,10 @@ use std::{
 
 use rustix::{io::Errno, net::RecvFlags};
 
-use super::{CHUNK, Session, Tls};
+use super::{CHUNK, Received, Sealed, Session, Tls};
 
 /// How many chunks are read of one connection before another has its turn.
 const A_ROUND: usize = 16;
-
-/// What the rescue has sealed.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Sealed {
-    /// All that is still to be written on the socket. Nobody else writes there any more.
-    Bytes(Vec<u8>),
-    /// The runtime is in the middle of a step: try again in a moment.
-    Busy,
-    /// The peer would understand nothing: close it.
-    Impossible,
-}
-
-/// What the rescue has found on a connection that no handler has.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Received {
-    /// No byte of the peer's is unread.
-    Nothing,
-    /// Part of a record, whose kind only the rest of it tells.
-    Partial,
-    /// Bytes of a request.
-    Request(Vec<u8>),
-    /// The peer will send no more, and says so by `close_notify` or by its FIN.
-    End,
-    /// The handshake is not over.
-    Handshaking,
-    /// The socket is broken, or what came is not TLS.
-    Failed,
-    /// The runtime is in the middle of a step: try again in a moment.
-    Busy,
-}
 
 impl Tls {
     /// All that is still to be written, in order: what the socket did not take before, the answer, `close_notify`. Without
@@ -72,7 +42,8 @@ impl Tls {
         session.receive().unwrap_or(Received::Partial)
     }
 
-    fn try_lock(&self) -> Option<MutexGuard<'_, Session>> {
+    /// None while somebody else has it: who must not wait asks so.
+    pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, Session>> {
         match self.0.try_lock() {
             Ok(session) => Some(session),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),

@@ -40,9 +40,9 @@ pub(crate) struct Conn {
     /// Its place among the connections that have shown nothing yet; `NOT_EXPECTED` if it is none of them.
     expected: AtomicUsize,
     /// Until when it may take to send its first byte, if it came after the announcement and has not.
-    newcomer: OnceLock<Instant>,
-    /// Its place in the server's registry.
-    slot: OnceLock<usize>,
+    newcomer: Option<Instant>,
+    /// Its place in the server's registry; `NO_SLOT` until it has one.
+    slot: AtomicUsize,
     /// Its moment to leave has come.
     leaves: AtomicBool,
     exchange: Mutex<Option<Arc<Exchange>>>,
@@ -51,6 +51,7 @@ pub(crate) struct Conn {
 }
 
 const NOT_EXPECTED: usize = usize::MAX;
+const NO_SLOT: usize = usize::MAX;
 
 impl Conn {
     pub(crate) fn new(transport: Arc<dyn Transport>) -> Self {
@@ -63,12 +64,18 @@ impl Conn {
             close_delimited: AtomicBool::new(false),
             last_read: AtomicU32::new(0),
             expected: AtomicUsize::new(NOT_EXPECTED),
-            newcomer: OnceLock::new(),
-            slot: OnceLock::new(),
+            newcomer: None,
+            slot: AtomicUsize::new(NO_SLOT),
             leaves: AtomicBool::new(false),
             exchange: Mutex::default(),
             streams: OnceLock::new(),
         }
+    }
+
+    /// The same, come late: a request is on its way.
+    pub(crate) fn late(mut self, until: Instant) -> Self {
+        self.newcomer = Some(until);
+        self
     }
 
     /// The same over TLS.
@@ -177,22 +184,19 @@ impl Conn {
         Some(self.expected.swap(NOT_EXPECTED, Ordering::Relaxed))
     }
 
-    /// It came late: a request is on its way.
-    pub(crate) fn set_newcomer(&self, until: Instant) {
-        let _ = self.newcomer.set(until);
-    }
-
     /// Until when to wait for its first byte.
     pub(crate) fn newcomer(&self) -> Option<Instant> {
-        self.newcomer.get().copied()
+        self.newcomer
     }
 
+    // Relaxed: it is set before anybody else can ask.
+
     pub(crate) fn set_slot(&self, slot: usize) {
-        let _ = self.slot.set(slot);
+        self.slot.store(slot, Ordering::Relaxed);
     }
 
     pub(crate) fn slot(&self) -> Option<usize> {
-        self.slot.get().copied()
+        Some(self.slot.load(Ordering::Relaxed)).filter(|slot| *slot != NO_SLOT)
     }
 
     /// What decides when it leaves.

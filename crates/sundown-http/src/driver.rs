@@ -32,16 +32,14 @@ const NEWCOMER: Duration = Duration::from_millis(250);
 pub(crate) fn register(server: &Arc<Shared>, transport: Arc<dyn Transport>, tls: Option<Tls>) -> TrackedIo {
     // Best effort: a socket without it works, with more delay.
     let _ = rustix::net::sockopt::set_tcp_nodelay(&transport, true);
-    let conn = Arc::new(Conn::new(transport).over(tls));
-    if server.is_draining() {
-        // It has a request on its way.
-        conn.set_newcomer(Instant::now() + NEWCOMER);
-    }
-    TrackedIo::new(server.clone(), conn)
+    let conn = Conn::new(transport).over(tls);
+    let conn = if server.is_draining() { conn.late(Instant::now() + NEWCOMER) } else { conn };
+    TrackedIo::new(server.clone(), Arc::new(conn))
 }
 
-/// Serves one connection to its end.
-pub(crate) async fn drive<F, S, E, B>(config: Arc<Config>, timer: Timer, service: F, mut io: TrackedIo)
+/// Learns what a connection speaks, and leaves it to a task that speaks it: for the rest of its life nothing remains of
+/// this one.
+pub(crate) async fn drive<F, S, E, B>(config: Arc<Config>, service: F, mut io: TrackedIo)
 where
     F: Future<Output = Result<S, E>>,
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -50,24 +48,22 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let told = tell(&mut io, &timer, config.header_read_timeout).await;
-    match told {
-        None => io.end().await,
-        Some(protocol) => {
-            let Ok(service) = service.await else { return io.end().await };
-            match protocol {
-                Protocol::Http1 => Box::pin(Http1::new(config, timer, service, io)).await,
-                Protocol::Http2 => Box::pin(http2::drive(config, timer, service, io)).await,
-            }
-        }
-    }
+    let Some(protocol) = tell(&mut io, config.header_read_timeout).await else { return io.end().await };
+    let Ok(service) = service.await else { return io.end().await };
+    let Some(runtime) = io.server().runtime().cloned() else { return };
+    let timer = Timer(runtime.clone());
+    match protocol {
+        Protocol::Http1 => runtime.spawn(Box::pin(Http1::new(config, timer, service, io))),
+        Protocol::Http2 => runtime.spawn(Box::pin(http2::drive(config, timer, service, io))),
+    };
 }
 
 /// Waits for the bytes that tell the protocol, after the handshake if there is one; `None` if the connection is to end
 /// before.
-async fn tell(io: &mut TrackedIo, timer: &Timer, patience: Duration) -> Option<Protocol> {
+async fn tell(io: &mut TrackedIo, patience: Duration) -> Option<Protocol> {
     let server = io.server().clone();
     let conn = io.conn().clone();
+    let timer = Timer(server.runtime()?.clone());
     let mut timeout = None;
     let mut moment = Moment::default();
     poll_fn(|cx| {

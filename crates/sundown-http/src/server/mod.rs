@@ -25,7 +25,7 @@ use sundown::Handle;
 use tower_service::Service;
 
 pub(crate) use self::shared::Shared;
-use crate::{body::BoxError, config::Config, driver, timer::Timer, tls::Acceptor, traffic::LameDuck};
+use crate::{body::BoxError, config::Config, driver, tls::Acceptor, traffic::LameDuck};
 
 /// A server of HTTP/1 and HTTP/2, told apart on one port, whose every client gets an answer.
 ///
@@ -267,7 +267,7 @@ impl Server {
             let io = tls.map(|tls| driver::register(&self.shared, transport, tls));
             self.shared.set_accepting(false);
             let Ok(io) = io else { continue };
-            runtime.spawn(Box::pin(driver::drive(config.clone(), Timer(runtime.clone()), connect(peer), io)));
+            runtime.spawn(Box::pin(driver::drive(config.clone(), connect(peer), io)));
         }
         self.shared.over().await;
         Ok(())

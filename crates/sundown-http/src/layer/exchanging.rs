@@ -56,11 +56,9 @@ pin_project_lite::pin_project! {
     #[project = StateProjection]
     enum State<S, R, F> {
         Refused { refusal: Refusal },
-        /// The service was not ready. (Few ever are not, and a request is large.)
-        Asking { asked: Option<Box<(S, Request<R>)>> },
+        /// The service may not be ready.
+        Asking { service: S, request: Option<Request<R>> },
         Handling { #[pin] handler: F },
-        /// It would not even begin.
-        Failed,
         /// There is no handler any more; its jobs are somebody else's, or about to be.
         Waiting,
     }
@@ -132,23 +130,13 @@ where
         service: S,
         request: Request<R>,
     ) -> Self {
-        Exchanging { context, exchange: Some(exchange), state: ask(service, request) }
+        let state = State::Asking { service, request: Some(request) };
+        Exchanging { context, exchange: Some(exchange), state }
     }
 
     pub(super) fn refused(context: Arc<Context>, refusal: Refusal) -> Self {
         Exchanging { context, exchange: None, state: State::Refused { refusal } }
     }
-}
-
-/// Asks the service at once, if it is ready. Foreign code, which may panic.
-fn ask<S: Service<Request<R>>, R>(mut service: S, request: Request<R>) -> State<S, R, S::Future> {
-    // Whoever is not ready is asked again, with a waker; so is who is not well, and then says why.
-    let cx = &mut task::Context::from_waker(task::Waker::noop());
-    let asked = catch_unwind(AssertUnwindSafe(move || match service.poll_ready(cx) {
-        Poll::Ready(Ok(())) => State::Handling { handler: service.call(request) },
-        Poll::Ready(Err(_)) | Poll::Pending => State::Asking { asked: Some(Box::new((service, request))) },
-    }));
-    asked.unwrap_or(State::Failed)
 }
 
 impl<S, R, F, B> State<S, R, F>
@@ -163,19 +151,13 @@ where
     ) -> Poll<Came<Response<B>, S::Error>> {
         loop {
             let handler = match self.as_mut().project() {
-                StateProjection::Asking { asked } => {
-                    let Some((service, _)) = asked.as_deref_mut() else {
-                        return Poll::Ready(Came::Failure(None));
-                    };
+                StateProjection::Asking { service, request } => {
                     if let Err(error) = ready!(service.poll_ready(cx)) {
                         return Poll::Ready(Came::Failure(Some(error)));
                     }
-                    let Some((mut service, request)) = asked.take().map(|asked| *asked) else {
-                        return Poll::Ready(Came::Failure(None));
-                    };
+                    let Some(request) = request.take() else { return Poll::Ready(Came::Failure(None)) };
                     service.call(request)
                 }
-                StateProjection::Failed => return Poll::Ready(Came::Failure(None)),
                 StateProjection::Handling { handler } => {
                     return handler.poll(cx).map(|came| match came {
                         Ok(response) => Came::Response(response),

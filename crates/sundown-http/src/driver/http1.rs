@@ -84,18 +84,22 @@ where
         let mut this = self.project();
         // First, so that a change of phase between the look and the poll wakes us again.
         this.conn.task.register(cx.waker());
-        let phase = this.server.phase();
-        if phase >= Phase::Forced {
-            this.conn.prepare_cut();
-            return Poll::Ready(());
-        }
-        if !this.conn.leaves() && this.moment.has_come(this.conn.rank(), this.server, cx) {
-            this.conn.set_leaves();
-        }
-        if !*this.asked && this.conn.leaves() && may_close(this.conn) {
-            *this.asked = true;
-            this.connection.as_mut().graceful_shutdown();
-            this.conn.word.set_last();
+        match this.server.phase() {
+            Phase::Serving => {}
+            Phase::Forced => {
+                this.conn.prepare_cut();
+                return Poll::Ready(());
+            }
+            _ => {
+                if !this.conn.leaves() && this.moment.has_come(this.conn.rank(), this.server, cx) {
+                    this.conn.set_leaves();
+                }
+                if !*this.asked && this.conn.leaves() && may_close(this.conn) {
+                    *this.asked = true;
+                    this.connection.as_mut().graceful_shutdown();
+                    this.conn.word.set_last();
+                }
+            }
         }
         // An error is the connection's end: the peer went away, or what it sent was no HTTP, which hyper has answered.
         this.connection.poll(cx).map(drop)

@@ -7,7 +7,7 @@ mod transcript;
 
 pub use self::{
     client::Client,
-    frame::{EVERY_STREAM, Frame, PREFACE},
+    frame::{EVERY_STREAM, Frame, PREFACE, Reason},
     transcript::Transcript,
 };
 

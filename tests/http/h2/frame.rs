@@ -1,7 +1,7 @@
 //! Frames of HTTP/2 (RFC 9113), written and read.
 
 use fluke_hpack::Decoder;
-use h2::Reason;
+pub use h2::Reason;
 
 use crate::http::reply::Fields;
 

@@ -42,7 +42,7 @@ const HEAD_START_PART: u32 = 4;
 const STALL: Duration = Duration::from_millis(100);
 
 /// How long a handler may take from the end of its commit to its response.
-const AFTER_COMMIT: Duration = Duration::from_millis(100);
+const AFTER_COMMIT: Duration = Duration::from_millis(200);
 
 /// What is left of the time when it stops, so that it returns in it; and its largest part of the time there is.
 const SPARE: Duration = Duration::from_millis(25);

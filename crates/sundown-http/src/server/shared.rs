@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     pub(super) receipt: OnceLock<Receipt>,
     pub(super) accepting: AtomicWaker,
     bell: (UnixStream, UnixStream),
+    /// A descriptor to give up when there is no other: one client at a time can be accepted with it.
+    spare: Mutex<Option<UnixStream>>,
     deaf: AtomicBool,
     between: AtomicBool,
     pub(super) answered: AtomicU64,
@@ -57,6 +59,7 @@ impl Shared {
         bell.0.set_nonblocking(true)?;
         bell.1.set_nonblocking(true)?;
         Ok(Shared {
+            spare: Mutex::new(Some(bell.0.try_clone()?)),
             listener,
             gate: Gate::new(),
             config: Mutex::default(),
@@ -164,14 +167,17 @@ impl Shared {
         conns.iter().map(|(_, conn)| conn.clone()).collect()
     }
 
-    /// Nobody is left to answer newcomers: better refused than reset when the process ends. (Who is in the accept queue
-    /// now, and came in the microseconds since it was last emptied, is reset.)
+    /// Newcomers are refused from here on: better than reset when the process ends. (Whose handshake is under way is
+    /// reset; the caller has just found the queue empty.)
     pub(crate) fn stop_listening(&self) {
-        if !self.shares_listener() {
-            // Relaxed: only the rescue's thread asks.
-            self.deaf.store(true, Ordering::Relaxed);
-            let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
-        }
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
+        // SeqCst, with `set_accepting`: either the acceptor sees it, or the rescue that the acceptor is at it.
+        self.deaf.store(true, Ordering::SeqCst);
+    }
+
+    /// Closes the spare descriptor. Returns whether it was still there.
+    pub(crate) fn give_up_spare(&self) -> bool {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }
 
     /// A connection may be between the accept queue and the registry.
@@ -188,7 +194,7 @@ impl Shared {
     }
 
     pub(crate) fn is_listening(&self) -> bool {
-        !self.deaf.load(Ordering::Relaxed)
+        !self.deaf.load(Ordering::SeqCst)
     }
 
     pub(crate) fn shares_listener(&self) -> bool {

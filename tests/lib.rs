@@ -18,6 +18,7 @@ mod child;
 mod ending;
 mod programs;
 mod record;
+mod scale;
 mod side;
 
 pub use self::{
@@ -25,5 +26,6 @@ pub use self::{
     ending::{Ending, ROOM, promised},
     programs::Programs,
     record::Record,
+    scale::{allow_descriptors, sized},
     side::{median, side_by_side},
 };

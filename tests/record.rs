@@ -1,5 +1,8 @@
 //! A report as it travels: JSON, read as a monitoring service would.
 
+use std::time::Duration;
+
+use serde::Deserialize;
 use serde_json::Value;
 
 /// A report that a fixture printed.
@@ -70,6 +73,13 @@ impl Record {
     /// The steps of the timeline, in the order in which they began.
     pub fn steps(&self) -> Vec<String> {
         self.0["steps"].as_array().into_iter().flatten().map(|step| text(&step["step"])).collect()
+    }
+
+    /// How long after the beginning a step of the timeline began.
+    pub fn began(&self, step: &str) -> Duration {
+        let found = self.0["steps"].as_array().into_iter().flatten().find(|entry| entry["step"] == step);
+        let at = &found.unwrap_or_else(|| panic!("no {step} in {}", self.0))["at"];
+        Deserialize::deserialize(at).unwrap_or_else(|error| panic!("{error} in {at}"))
     }
 }
 

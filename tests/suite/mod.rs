@@ -18,12 +18,16 @@ mod refusals;
 mod scarcity;
 mod signals;
 
+mod http_accept_queue;
 mod http_alive;
 mod http_bad_input;
 mod http_blocked;
 mod http_crowds;
 mod http_fates;
+mod http_hostile;
 mod http_long;
 mod http_races;
 mod http_real_clients;
+mod http_signal;
+mod http_smuggling;
 mod http_tls;

@@ -8,9 +8,9 @@
 //! 2. Then everything that can be taken is: a waiting exchange gets the answer that its fate decides, part of a head
 //!    or bytes in the kernel get a 503 without a body, an idle connection gets an end.
 //! 3. Connections that wait in the accept queue are accepted, and told 503 once they have sent something. (Over TLS they
-//!    get an end: nobody has shaken hands with them, so they have not asked.)
+//!    get an end: nobody has shaken hands with them, so they have not asked.) When nobody else is left the door is closed,
+//!    *before* they are told: who comes again and again is then in our hands, and not on the way to be reset.
 //! 4. Where bytes may come that nobody reads, it lingers, lest they destroy the answer.
-//! 5. When nobody is left the door is closed, and it looks once more who came through meanwhile.
 
 mod client;
 
@@ -134,8 +134,10 @@ impl<'a> Rescue<'a> {
         self.give_head_start();
         self.answer_everyone();
         let locked_out = self.deaf;
-        self.server.stop_listening();
-        self.answer_everyone();
+        if !self.server.shares_listener() {
+            // If the time was over before.
+            self.server.stop_listening();
+        }
         for client in &self.clients {
             self.counts.unanswered += u64::from(client.waits());
         }
@@ -148,6 +150,9 @@ impl<'a> Rescue<'a> {
         receipt.note("partial heads answered", self.counts.partial);
         receipt.note("answered from the accept queue", self.counts.queued);
         receipt.note("unanswered", self.counts.unanswered);
+        if locked_out {
+            receipt.note("locked out of the accept queue", 1);
+        }
         // What is still being sent will be cut; who waits in a queue that cannot be accepted from is reset.
         if self.counts.unanswered == 0 && !responding && !locked_out {
             receipt.seen_to();
@@ -157,7 +162,7 @@ impl<'a> Rescue<'a> {
     fn answer_everyone(&mut self) {
         loop {
             let left = self.take_what_can_be_taken();
-            let accepted = self.accept_the_queue();
+            let accepted = self.accept_the_queue(left == Left::Nothing);
             self.go_on();
             let nobody = self.clients.is_empty();
             if (nobody && left == Left::Nothing && !accepted && !self.deaf) || self.time_left().is_zero() {
@@ -290,8 +295,9 @@ impl<'a> Rescue<'a> {
         self.server.unregister_if_closed(&conn);
     }
 
-    /// Takes everyone out of the accept queue. Returns whether anybody was there.
-    fn accept_the_queue(&mut self) -> bool {
+    /// Takes everyone out of the accept queue, and if they are the last, closes it behind them. Returns whether anybody was
+    /// there.
+    fn accept_the_queue(&mut self, last: bool) -> bool {
         if self.server.shares_listener() {
             // Who waits there is somebody else's.
             return false;
@@ -308,8 +314,18 @@ impl<'a> Rescue<'a> {
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.deaf = error.kind() != io::ErrorKind::WouldBlock && self.server.is_listening();
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if last {
+                        self.server.stop_listening();
+                    }
+                    break;
+                }
+                // The door is closed.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => break,
+                // One at a time is more than none: the next comes in when this one has gone.
+                Err(_) if self.server.give_up_spare() => {}
+                Err(_) => {
+                    self.deaf = true;
                     break;
                 }
             }

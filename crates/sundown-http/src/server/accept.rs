@@ -34,7 +34,10 @@ impl Shared {
                 Some(Err(error)) => match Refusal::of(&error) {
                     Refusal::Connection => {}
                     Refusal::Resources => {
-                        if self.or_over(runtime.sleep_until(runtime.now() + PAUSE)).await.is_none() {
+                        let pause = self.or_over(runtime.sleep_until(runtime.now() + PAUSE)).await;
+                        // A descriptor that comes free now is the rescue's: it gives it back, and a task that is
+                        // blocked does not.
+                        if pause.is_none() || self.phase() >= Phase::Answering {
                             return Ok(None);
                         }
                     }
@@ -71,7 +74,7 @@ impl Shared {
         let mut future = pin!(future);
         poll_fn(|cx: &mut Context<'_>| {
             self.accepting.register(cx.waker());
-            if self.phase() >= last {
+            if self.phase() >= last || !self.is_listening() {
                 return Poll::Ready(None);
             }
             Pin::as_mut(&mut future).poll(cx).map(Some)

@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     /// connection comes and once when it goes; nothing is called under it.
     conns: Mutex<Slab<Arc<Conn>>>,
     pub(super) accepting: AtomicWaker,
+    /// A descriptor to give up when there is no other: one client at a time can be accepted with it.
+    spare: Mutex<Option<TcpListener>>,
     deaf: AtomicBool,
     between: AtomicBool,
 }
@@ -44,6 +46,7 @@ impl Shared {
         let bell = Arc::new(Bell::new()?);
         Ok(Shared {
             course: Arc::new(Course::with_bell(bell.clone())),
+            spare: Mutex::new(Some(listener.try_clone()?)),
             bell,
             listener,
             conns: Mutex::default(),
@@ -79,14 +82,17 @@ impl Shared {
         conns.iter().map(|(_, conn)| conn.clone()).collect()
     }
 
-    /// Nobody is left to answer newcomers: better refused than reset when the process ends. (Who is in the accept queue
-    /// now, and came in the microseconds since it was last emptied, is reset.)
+    /// Newcomers are refused from here on: better than reset when the process ends. (Whose handshake is under way is
+    /// reset; the caller has just found the queue empty.)
     pub(crate) fn stop_listening(&self) {
-        if !self.shares_listener() {
-            // Relaxed: only the rescue's thread asks.
-            self.deaf.store(true, Ordering::Relaxed);
-            let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
-        }
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
+        // SeqCst, with `set_accepting`: either the acceptor sees it, or the rescue that the acceptor is at it.
+        self.deaf.store(true, Ordering::SeqCst);
+    }
+
+    /// Closes the spare descriptor. Returns whether it was still there.
+    pub(crate) fn give_up_spare(&self) -> bool {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }
 
     /// A connection may be between the accept queue and the registry.
@@ -103,7 +109,7 @@ impl Shared {
     }
 
     pub(crate) fn is_listening(&self) -> bool {
-        !self.deaf.load(Ordering::Relaxed)
+        !self.deaf.load(Ordering::SeqCst)
     }
 
     pub(crate) fn speaks_tls(&self) -> bool {

@@ -46,7 +46,7 @@ fn crowd(count: usize) -> (usize, usize) {
 }
 
 #[test]
-fn of_a_thousand_requests_around_the_signal_none_is_lost() {
+pub(super) fn of_a_thousand_requests_around_the_signal_none_is_lost() {
     let (mut served, mut refused) = (0, 0);
     for _ in 0..5 {
         let (more_served, more_refused) = crowd(200);
@@ -133,7 +133,7 @@ fn an_answer_that_ignores_its_upload_arrives_at_the_shutdown() {
 }
 
 #[test]
-fn who_uploads_to_a_blocked_process_gets_its_answer() {
+pub(super) fn who_uploads_to_a_blocked_process_gets_its_answer() {
     let monitor = Monitor::taking_all();
     let mut service = PROGRAMS.responder(&[("THREADS", "1")], Some(&monitor));
     let blocker = service.begin("/wait?block=true", "blocker");

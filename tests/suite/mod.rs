@@ -23,5 +23,6 @@ mod http_bad_input;
 mod http_blocked;
 mod http_crowds;
 mod http_fates;
+mod http_matrix;
 mod http_races;
 mod http_real_clients;

@@ -96,6 +96,19 @@ impl Child {
         }
     }
 
+    /// From here on signals go to the process that this one has started.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn is_a_guard(&mut self) {
+        let id = self.pid.as_raw_nonzero();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        let children = children.expect("the system tells of children");
+        let child = children.split_whitespace().next().and_then(|child| child.parse().ok());
+        self.pid = child.and_then(Pid::from_raw).expect("it has a child");
+    }
+
     /// Sends a signal. Returns the moment just before.
     pub fn signal(&self, signal: Signal) -> Instant {
         let at = Instant::now();

@@ -1,5 +1,7 @@
 //! The programs that a suite starts: the same fixtures and the same service, on one runtime.
 
+use std::process::Command;
+
 use crate::{
     Child,
     http::{Monitor, Service},
@@ -51,6 +53,19 @@ impl Programs {
     /// An HTTP service whose handlers do what handlers should not.
     pub fn responder(&self, variables: &[(&str, &str)], monitor: Option<&Monitor>) -> Service {
         Service::start(self.fixtures, "responder", variables, monitor)
+    }
+
+    /// The same as the first process of its own world of processes, as in a container; `None` where that is not allowed.
+    pub fn first_responder(&self, variables: &[(&str, &str)], monitor: Option<&Monitor>) -> Option<Service> {
+        let unshare = |arguments: &[&str]| Command::new("unshare").args(arguments).status();
+        if !unshare(&["--pid", "--fork", "true"]).is_ok_and(|status| status.success()) {
+            println!("no world of processes of one's own here: nothing was seen");
+            return None;
+        }
+        let arguments = format!("--pid --fork --kill-child {} responder", self.fixtures);
+        let mut service = Service::start("unshare", &arguments, variables, monitor);
+        service.child.is_a_guard();
+        Some(service)
     }
 
     /// The HTTP service of the examples.

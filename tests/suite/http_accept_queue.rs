@@ -95,11 +95,11 @@ fn next_to_nobody_is_reset(how: &str, stalls: &str) {
 }
 
 #[test]
-fn of_clients_that_hammer_a_process_that_stalls_next_to_nobody_is_reset() {
+pub(super) fn of_clients_that_hammer_a_process_that_stalls_next_to_nobody_is_reset() {
     next_to_nobody_is_reset("alive", "/committing?ms=20&block=true");
 }
 
 #[test]
-fn of_clients_that_hammer_a_blocked_process_next_to_nobody_is_reset() {
+pub(super) fn of_clients_that_hammer_a_blocked_process_next_to_nobody_is_reset() {
     next_to_nobody_is_reset("blocked", "/wait?block=true");
 }

@@ -72,7 +72,7 @@ fn a_blocked_client_is_answered_in_a_grace_of_a_second() {
 }
 
 #[test]
-fn who_waits_in_the_accept_queue_of_a_blocked_process_gets_503() {
+pub(super) fn who_waits_in_the_accept_queue_of_a_blocked_process_gets_503() {
     side_by_side(&["1", "2"], |threads| {
         let monitor = Monitor::taking_all();
         let mut service = PROGRAMS.responder(&[("THREADS", threads), ("LIFE", "task")], Some(&monitor));
@@ -95,77 +95,6 @@ fn who_waits_in_the_accept_queue_of_a_blocked_process_gets_503() {
 }
 
 #[test]
-fn a_request_that_is_unread_on_a_kept_connection_gets_503() {
-    let monitor = Monitor::taking_all();
-    let mut kept = Vec::new();
-    let (service, blocker) = block(&monitor, |service| {
-        kept.extend((0..20).map(|_| service.connect_kept()));
-    });
-    for client in &mut kept {
-        client.get("/fast", "unread");
-    }
-    terminate_and_hurry(&service, &monitor);
-    for client in kept {
-        client.only_reply("GET").assert_retry("not-started");
-    }
-    blocker.only_reply("GET").assert_success("handed-over", "blocker");
-    service.end().assert_code(0);
-}
-
-/// It could be a HEAD.
-#[test]
-fn part_of_a_head_gets_a_503_without_a_body() {
-    let monitor = Monitor::taking_all();
-    let mut parts = Vec::new();
-    let (service, blocker) = block(&monitor, |service| {
-        // One is read before, one after an answer, ...
-        let (mut fresh, mut kept) = (service.connect(), service.connect_kept());
-        fresh.send("GET /fast HT");
-        kept.send("GET /fast HT");
-        service.connect_kept();
-        parts.extend([fresh, kept]);
-    });
-    // ... and one is unread.
-    let mut queued = service.connect();
-    queued.send("G");
-    parts.push(queued);
-    terminate_and_hurry(&service, &monitor);
-    for client in parts {
-        client.only_reply("HEAD").assert_retry("not-started");
-    }
-    blocker.only_reply("GET").assert_success("handed-over", "blocker");
-    service.end().assert_code(0);
-}
-
-#[test]
-fn an_idle_connection_gets_an_end_and_no_bytes() {
-    let monitor = Monitor::taking_all();
-    let mut idle = Vec::new();
-    let (service, blocker) = block(&monitor, |service| {
-        idle.extend([service.connect(), service.connect_kept()]);
-    });
-    idle.push(service.connect());
-    terminate_and_hurry(&service, &monitor);
-    for client in idle {
-        client.end().assert_silent();
-    }
-    blocker.only_reply("GET").assert_success("handed-over", "blocker");
-    service.end().assert_code(0);
-}
-
-#[test]
-fn a_blocked_head_request_gets_the_headers_and_no_body() {
-    let monitor = Monitor::taking_all();
-    let mut service = PROGRAMS.responder(&[("THREADS", "1")], Some(&monitor));
-    let mut client = service.connect();
-    client.send("HEAD /wait?block=true HTTP/1.1\r\nhost: test\r\nx-job-id: head\r\n\r\n");
-    service.wait_for_start("head");
-    terminate_and_hurry(&service, &monitor);
-    client.only_reply("HEAD").assert_success("handed-over", "head");
-    service.end().assert_code(0);
-}
-
-#[test]
 fn a_client_that_has_half_closed_is_answered() {
     let monitor = Monitor::taking_all();
     let (service, mut blocker) = block(&monitor, |_| {});
@@ -180,24 +109,6 @@ fn a_client_that_has_half_closed_is_answered() {
     // The head start of the runtime, and the time that `main` is given to come back in.
     let waited = ending.after(signalled);
     assert!(waited < Duration::from_millis(1500), "nobody is left to wait for: {waited:?}");
-}
-
-#[test]
-fn a_blocked_upload_is_answered_while_it_is_still_being_sent() {
-    let monitor = Monitor::taking_all();
-    let mut service = PROGRAMS.responder(&[("THREADS", "1")], Some(&monitor));
-    let mut client = service.connect();
-    client.send(
-        "POST /wait?block=true HTTP/1.1\r\nhost: test\r\nx-job-id: up\r\ncontent-length: 3000000\r\n\r\n",
-    );
-    service.wait_for_start("up");
-    client.send(vec![b'u'; 60_000]);
-    terminate_and_hurry(&service, &monitor);
-    client.wait_for_bytes(1);
-    // It is read and forgotten.
-    let _ = client.try_send(vec![b'u'; 1_000_000]);
-    client.only_reply("POST").assert_success("handed-over", "up");
-    service.end().assert_code(0);
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod http_crowds;
 mod http_fates;
 mod http_hostile;
 mod http_long;
+mod http_matrix;
 mod http_races;
 mod http_real_clients;
 mod http_signal;

@@ -204,7 +204,8 @@ impl hyper::rt::Write for TrackedIo {
         let Some(runtime) = this.server.runtime() else { return Poll::Ready(Ok(())) };
         let lingering = match &mut this.lingering {
             Some(lingering) => lingering,
-            None if !this.conn.must_linger() => return Poll::Ready(Ok(())),
+            // While draining, a request may cross the end of an idle connection: it is met by the end, not by a reset.
+            None if !this.conn.must_linger() && !this.server.is_draining() => return Poll::Ready(Ok(())),
             None => {
                 let now = runtime.now();
                 let timer = runtime.sleep_until(now + LINGER);

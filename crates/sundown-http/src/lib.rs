@@ -12,6 +12,7 @@
 //! A client is told 2xx only if its job has completed or was taken over; otherwise 503 with `Retry-After`. The header
 //! [`FATE`] says which: `handed-over`, `completed`, `unacknowledged`, `in-doubt`, `failed`, `not-started` or `no-job`.
 //! [`JOB`] names the job. What cannot be answered, since its head is out, is cut so that the client can tell.
+//! [`endings`] has every state that a connection can be in.
 //!
 //! With the feature `tls`, `Server::tls` speaks TLS by rustls, whose state the rescue shares: it can seal an answer and
 //! `close_notify` while the runtime is blocked.
@@ -123,6 +124,9 @@ mod timer;
 mod tls;
 mod traffic;
 mod word;
+
+#[doc = include_str!("../docs/endings.md")]
+pub mod endings {}
 
 pub use self::{
     answer::{Answer, FATE, JOB, JobIds, Unanswered, Verdict},

@@ -68,6 +68,9 @@ pub(crate) struct Rescue<'a> {
     commits: HashMap<*const Conn, Committing>,
     /// Who is accepted speaks TLS.
     tls: bool,
+    /// The network may go with this process, and with it what has not arrived: it waits until those it has answered have
+    /// gone.
+    outlives: bool,
     /// The last attempt to accept failed for a reason that does not pass at once.
     deaf: bool,
     counts: Counts,
@@ -124,6 +127,8 @@ impl<'a> Rescue<'a> {
             began: Instant::now(),
             clients: Vec::new(),
             commits: HashMap::new(),
+            // The first process of a container, with which its network ends.
+            outlives: std::process::id() == 1,
             deaf: false,
             counts: Counts::default(),
         }
@@ -274,7 +279,7 @@ impl<'a> Rescue<'a> {
         let exchange = conn.exchange();
         let client = match (took, exchange) {
             (Took::Exchange, Some(exchange)) => {
-                let lingers = exchange.has_body || conn.has_bytes();
+                let lingers = exchange.has_body || conn.has_bytes() || self.outlives;
                 let answer = Told::of(&exchange, &self.wording).into_bytes();
                 Client::answered(&conn, answer, lingers, Over::Exchange)
             }
@@ -287,7 +292,10 @@ impl<'a> Rescue<'a> {
             // Of a newcomer, a request is on its way.
             (Took::Idle, _) => Client::silent(&conn, conn.newcomer().unwrap_or_else(Instant::now)),
             // The runtime may have been about to close it.
-            (Took::Finished, _) => Client::answered(&conn, Vec::new(), conn.must_linger(), Over::Silent),
+            (Took::Finished, _) => {
+                let lingers = conn.must_linger() || self.outlives;
+                Client::answered(&conn, Vec::new(), lingers, Over::Silent)
+            }
         };
         self.clients.push(client);
         // The runtime, if it is there, lets go of its side; if its task is gone, this was the last place it stood in.

@@ -3,7 +3,7 @@
 use std::{net::TcpListener, time::Duration};
 
 use sundown_tests::{
-    http::{Answer, Client, Monitor, Reply, Service, terminate_and_hurry},
+    http::{Answer, Client, Monitor, Reply, Service, h2, terminate_and_hurry},
     side_by_side,
 };
 
@@ -228,6 +228,21 @@ fn a_job_whose_commit_has_just_ended_gets_its_own_answer_even_if_the_rescue_look
         newcomer.only_reply("GET").assert_retry("not-started");
         service.end().assert_code(0);
     });
+}
+
+/// Nobody but the runtime can answer on its stream.
+#[test]
+fn a_stream_whose_commit_does_not_end_is_told_that_it_is_in_doubt() {
+    let monitor = Monitor::taking_all();
+    let mut service = PROGRAMS.responder(&[("THREADS", "1"), ("GRACE", "4")], Some(&monitor));
+    let mut client = h2::Client::connect(service.address);
+    let stream = client.get("/committing?ms=60000", "it");
+    service.child.wait_for("C it");
+    terminate_and_hurry(&service, &monitor);
+    client.end().whole_reply(stream).assert_retry("in-doubt");
+    let report = service.end().report();
+    assert_eq!(report.jobs("in_doubt"), ["it"]);
+    assert_eq!(report.note("http", "answered by the layer"), 1);
 }
 
 /// Its handler never comes back; nobody else wakes the rescue.

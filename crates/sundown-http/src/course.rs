@@ -118,7 +118,9 @@ impl Course {
         match self.phase() {
             Phase::Serving | Phase::Draining | Phase::Closing | Phase::Claimed => {}
             Phase::Spreading => self.settling.wake(),
-            Phase::Answering | Phase::Forced => self.bell.iter().for_each(|bell| bell.ring()),
+            Phase::Answering | Phase::LastCall | Phase::Forced => {
+                self.bell.iter().for_each(|bell| bell.ring())
+            }
         }
     }
 

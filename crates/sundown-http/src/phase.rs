@@ -17,17 +17,20 @@ pub(crate) enum Phase {
     Claimed,
     /// Fates are known: who still waits is answered.
     Answering,
+    /// Nobody waits for an effect under way any more.
+    LastCall,
     /// What is left is cut.
     Forced,
 }
 
-const ALL: [Phase; 7] = [
+const ALL: [Phase; 8] = [
     Phase::Serving,
     Phase::Draining,
     Phase::Spreading,
     Phase::Closing,
     Phase::Claimed,
     Phase::Answering,
+    Phase::LastCall,
     Phase::Forced,
 ];
 

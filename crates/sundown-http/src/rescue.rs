@@ -31,6 +31,7 @@ use crate::{
     conn::Conn,
     driver::GOODBYE,
     exchange::Exchange,
+    phase,
     server::Shared,
     word::{Phase, Took},
 };
@@ -206,8 +207,11 @@ impl<'a> Rescue<'a> {
 
     /// Looks at every connection once.
     fn take_what_can_be_taken(&mut self) -> Left {
-        // A job in mid-commit may yet be done; but not for ever.
+        // A job in mid-commit may yet be done; but not for ever. First its own runtime may say so.
         let last_chance = self.last_chance().is_zero();
+        if self.last_call().is_zero() {
+            self.server.go_on(phase::Phase::LastCall);
+        }
         let mut left = if self.server.is_accepting() { Left::Contention } else { Left::Nothing };
         for conn in self.server.conns() {
             left = left.max(match conn.word.phase() {
@@ -268,9 +272,18 @@ impl<'a> Rescue<'a> {
     }
 
     /// How long until jobs in mid-commit are waited for no longer: three quarters in.
+    fn last_call(&self) -> Duration {
+        self.until_eighth(6)
+    }
+
+    /// How long until whoever has still not been told by the runtime is told from here.
     fn last_chance(&self) -> Duration {
+        self.until_eighth(7)
+    }
+
+    fn until_eighth(&self, eighth: u32) -> Duration {
         let (gone, left) = (self.began.elapsed(), self.time_left());
-        ((gone + left) * 3 / 4).saturating_sub(gone)
+        ((gone + left) * eighth / 8).saturating_sub(gone)
     }
 
     /// Decides what a connection that is ours now is told.
@@ -372,7 +385,9 @@ impl<'a> Rescue<'a> {
         match if is_contended { Left::Contention } else { left } {
             Left::Contention => sleep = sleep.min(CONTENTION),
             Left::Runtime => {
-                let hopes = [self.last_chance(), self.goodbye()].into_iter().filter(|hope| !hope.is_zero());
+                let hopes = [self.last_call(), self.last_chance(), self.goodbye()]
+                    .into_iter()
+                    .filter(|hope| !hope.is_zero());
                 sleep = hopes.map(|hope| hope + CONTENTION).fold(sleep, Duration::min);
             }
             Left::Nothing => {}

@@ -199,11 +199,10 @@ impl Responder {
         }
     }
 
-    /// Waits until everything that was let in has been answered, or the time is over. Returns whether it has.
-    async fn all_answered(&self, deadline: &Deadline) -> bool {
+    /// Waits until everything that was let in has been answered, or this time is over. Returns whether it has.
+    async fn all_answered(&self, time: Duration) -> bool {
         let mut empty = pin!(self.course.gate.empty());
         // Without a runtime nothing was let in.
-        let time = deadline.remaining().saturating_sub(SPARE);
         let mut over = self.course.runtime().map(|runtime| runtime.sleep_until(runtime.now() + time));
         poll_fn(|cx| {
             if empty.as_mut().poll(cx).is_ready() {
@@ -250,7 +249,13 @@ impl Drainable for Responder {
     async fn conclude(&self, receipt: &Receipt) {
         self.course.set_receipt(receipt);
         self.go_on(Phase::Answering);
-        let all = self.all_answered(receipt.deadline()).await;
+        // As long as effects under way are waited for: three quarters, as the server does it.
+        let time = receipt.deadline().remaining().saturating_sub(SPARE);
+        let mut all = self.all_answered(time * 3 / 4).await;
+        if !all {
+            self.go_on(Phase::LastCall);
+            all = self.all_answered(time / 4).await;
+        }
         let waiting = self.exchanges.exchanges().iter().filter(|exchange| exchange.waits()).count();
         receipt.note("unanswered", waiting as u64);
         self.course.note_answered();

@@ -196,7 +196,7 @@ where
         };
         context.register(exchange, cx);
         let phase = context.server.phase();
-        let answers = phase >= Phase::Forced || (phase >= Phase::Answering && !exchange.is_committing());
+        let answers = phase >= Phase::LastCall || (phase >= Phase::Answering && !exchange.is_committing());
         let came = if answers || matches!(*this.state, State::Waiting) {
             Came::AnswerStep
         } else {

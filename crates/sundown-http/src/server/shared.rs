@@ -121,7 +121,7 @@ impl Shared {
     }
 
     /// Goes on, and tells every connection's task.
-    pub(super) fn go_on(&self, to: Phase) {
+    pub(crate) fn go_on(&self, to: Phase) {
         if self.advance(to) {
             for conn in self.conns() {
                 self.wake(&conn);

@@ -4,6 +4,7 @@
 //! and, over HTTP/1, the connection's word could be won.
 
 mod exchanging;
+mod sent;
 mod tunnel;
 
 use std::{
@@ -20,7 +21,11 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 pub use self::exchanging::ResponseFuture;
-pub(crate) use self::{exchanging::Exchanging, tunnel::Tunnel};
+pub(crate) use self::{
+    exchanging::Exchanging,
+    sent::{Seat, ServedOnStreams},
+    tunnel::Tunnel,
+};
 use crate::{
     answer::Told,
     body::{BoxError, Early, Ending, ResponseBody},
@@ -167,6 +172,12 @@ pub(crate) struct Served<S>(Answering<S>);
 impl<S> Served<S> {
     pub(crate) fn new(layer: &AnswerLayer, inner: S) -> Self {
         Served(layer.layer(inner))
+    }
+}
+
+impl<S> ServedOnStreams<S> {
+    pub(crate) fn new(layer: &AnswerLayer, inner: S) -> Self {
+        ServedOnStreams(layer.layer(inner))
     }
 }
 
@@ -330,11 +341,10 @@ impl Context {
     pub(crate) fn body_done(&self, exchange: Option<&Exchange>) {
         match &self.place {
             Place::Serial(conn) => conn.word.body_done(),
-            // If hyper has made no tunnel of it, there is none.
+            // If hyper has made no tunnel of it, there is none. What else is out has a seat until it is written.
             Place::Streams(..) if exchange.is_some_and(Exchange::is_upgraded) => drop(Tunnel::opening()),
-            Place::Streams(..) | Place::Alone(_) => {
-                exchange.into_iter().for_each(|exchange| self.vacate(exchange));
-            }
+            Place::Streams(..) => drop(exchange.and_then(Exchange::take_job)),
+            Place::Alone(_) => exchange.into_iter().for_each(|exchange| self.vacate(exchange)),
         }
     }
 

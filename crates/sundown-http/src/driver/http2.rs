@@ -25,7 +25,7 @@ use crate::{
     body::BoxError,
     config::Config,
     io::TrackedIo,
-    layer::{AnswerLayer, Place, Served, Tunnel},
+    layer::{AnswerLayer, Place, ServedOnStreams, Tunnel},
     phase::Phase,
     ramp::Moment,
     timer::Timer,
@@ -50,7 +50,7 @@ where
     let layer = AnswerLayer::new(server.course().clone(), config, place);
     let mut builder = http2::Builder::new(Tasks(timer.0.clone()));
     builder.timer(timer.clone());
-    let mut connection = pin!(builder.serve_connection(io, Served::new(&layer, service)));
+    let mut connection = pin!(builder.serve_connection(io, ServedOnStreams::new(&layer, service)));
     // Who comes late has a request on its way.
     let until_first = |until: Instant| timer.after(until.saturating_duration_since(Instant::now()));
     let mut first = conn.newcomer().map(until_first);

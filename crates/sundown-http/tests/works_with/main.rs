@@ -10,4 +10,5 @@ mod inherited;
 mod late;
 mod probes;
 mod raw;
+mod slow;
 mod stage;

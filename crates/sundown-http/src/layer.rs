@@ -282,6 +282,8 @@ impl Context {
             }
             Place::Streams(conn, streams) => {
                 streams.set_had_any();
+                // It says how far it has read as long as it reads.
+                conn.set_lingers(true);
                 conn
             }
             Place::Alone(_) => return Ok(()),

@@ -63,6 +63,8 @@ pub(crate) struct Rescue<'a> {
     deadline: Deadline,
     spare: Duration,
     began: Instant,
+    /// When the runtime last did something.
+    heard: Instant,
     clients: Vec<Client>,
     /// Connections whose jobs we found in mid-commit, by their places in memory.
     commits: HashMap<*const Conn, Committing>,
@@ -113,12 +115,14 @@ enum Left {
 
 impl<'a> Rescue<'a> {
     pub(crate) fn new(server: &'a Arc<Shared>, deadline: Deadline) -> Self {
+        let now = Instant::now();
         Rescue {
             wording: server.wording(),
             server,
             spare: SPARE.min(deadline.remaining() / SPARE_PART),
             deadline,
-            began: Instant::now(),
+            began: now,
+            heard: now + HEAD_START,
             clients: Vec::new(),
             commits: HashMap::new(),
             deaf: false,
@@ -228,9 +232,9 @@ impl<'a> Rescue<'a> {
         }
     }
 
-    /// How long until peers of HTTP/2 that have not let us go are waited for no longer.
+    /// How long until peers of HTTP/2 that have not let us go are waited for no longer, if the runtime hears nothing more.
     fn goodbye(&self) -> Duration {
-        (HEAD_START + GOODBYE).saturating_sub(self.began.elapsed())
+        (self.heard + GOODBYE).saturating_duration_since(Instant::now())
     }
 
     /// Whether a handler is about its effect, or was until a moment ago: then it may have a response.
@@ -346,7 +350,7 @@ impl<'a> Rescue<'a> {
     }
 
     /// Sleeps until something moves.
-    fn wait(&self, left: Left) {
+    fn wait(&mut self, left: Left) {
         let now = Instant::now();
         // One that is over by now was not when we looked: then we look again at once.
         let hopes = self.commits.values().filter_map(|commit| commit.until);
@@ -371,6 +375,9 @@ impl<'a> Rescue<'a> {
         }
         fds.extend(self.clients.iter().map(|client| PollFd::new(client, client.interest())));
         let _ = poll(&mut fds, sleep);
+        if fds[0].revents().contains(PollFlags::IN) {
+            self.heard = self.heard.max(Instant::now());
+        }
         self.server.bell.silence();
     }
 }

@@ -7,7 +7,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::Poll,
     time::{Duration, Instant},
@@ -31,8 +31,8 @@ use crate::{
     timer::Timer,
 };
 
-/// How long a peer without streams may take to acknowledge that we go away: some round trips around the world. Some
-/// never do (<https://github.com/nghttp2/nghttp2/issues/1103>).
+/// How long a peer without streams may be silent before it has acknowledged that we go away, or has gone: some round trips
+/// around the world. Some never do (<https://github.com/nghttp2/nghttp2/issues/1103>).
 pub(crate) const GOODBYE: Duration = Duration::from_millis(500);
 
 pub(super) async fn drive<S, B>(config: Arc<Config>, timer: Timer, service: S, io: TrackedIo)
@@ -55,7 +55,7 @@ where
     let until_first = |until: Instant| timer.after(until.saturating_duration_since(Instant::now()));
     let mut first = conn.newcomer().map(until_first);
     let mut asked = false;
-    let mut goodbye = None;
+    let mut goodbye: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>> = None;
     let mut moment = Moment::default();
     poll_fn(|cx| {
         // First, so that a change of phase between the look and the poll wakes us again.
@@ -86,8 +86,13 @@ where
             goodbye = None;
             return Poll::Pending;
         }
-        let goodbye = goodbye.get_or_insert_with(|| timer.after(GOODBYE));
-        goodbye.as_mut().poll(cx).map(|()| conn.half_close())
+        // Whoever reads on says so by and by; whoever does nothing for that long has left.
+        if goodbye.as_mut().is_some_and(|silence| silence.as_mut().poll(cx).is_ready()) {
+            conn.half_close();
+            return Poll::Ready(());
+        }
+        server.ring();
+        goodbye.insert(timer.after(GOODBYE)).as_mut().poll(cx).map(|()| conn.half_close())
     })
     .await;
 }

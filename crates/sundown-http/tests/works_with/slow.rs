@@ -51,3 +51,8 @@ fn read_slowly(length: usize, window: Option<u32>, bite: u32, pause: Duration) {
 fn what_waits_for_the_peers_window_is_in_flight() {
     read_slowly(300_000, None, 16_384, Duration::from_millis(100));
 }
+
+#[test]
+fn a_peer_that_reads_on_is_not_left() {
+    read_slowly(3_000_000, Some(100_000_000), 32_768, Duration::from_millis(15));
+}

@@ -35,6 +35,9 @@ use crate::{
 /// around the world. Some never do (<https://github.com/nghttp2/nghttp2/issues/1103>).
 pub(crate) const GOODBYE: Duration = Duration::from_millis(500);
 
+/// How long the streams that are left in the end may take to say so: no time at all, on a runtime that is alive.
+const CUT: Duration = Duration::from_millis(100);
+
 pub(super) async fn drive<S, B>(config: Arc<Config>, timer: Timer, service: S, io: TrackedIo)
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -56,13 +59,18 @@ where
     let mut first = conn.newcomer().map(until_first);
     let mut asked = false;
     let mut goodbye: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>> = None;
+    let mut cut = None;
     let mut moment = Moment::default();
     poll_fn(|cx| {
         // First, so that a change of phase between the look and the poll wakes us again.
         conn.task.register(cx.waker());
         let phase = server.phase();
         if phase >= Phase::Forced {
-            return Poll::Ready(());
+            // Their tasks reset what is left of its streams. Asked first: what they did before is sent.
+            let are_reset = streams.is_empty();
+            let is_over = connection.as_mut().poll(cx).is_ready() || are_reset;
+            let patience = cut.get_or_insert_with(|| timer.after(CUT));
+            return if is_over { Poll::Ready(()) } else { patience.as_mut().poll(cx) };
         }
         if !conn.leaves() && moment.has_come(conn.rank(), &server, cx) {
             conn.set_leaves();

@@ -103,6 +103,18 @@ struct Counts {
     unanswered: u64,
 }
 
+impl Counts {
+    fn count(&mut self, over: Over) {
+        match over {
+            Over::Exchange => self.exchanges += 1,
+            Over::Partial => self.partial += 1,
+            Over::Queued => self.queued += 1,
+            Over::Unanswered => self.unanswered += 1,
+            Over::Silent => {}
+        }
+    }
+}
+
 /// What a look over the connections leaves.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Left {
@@ -299,7 +311,13 @@ impl<'a> Rescue<'a> {
                 conn.must_linger().then(|| Client::finished(&conn))
             }
         };
-        self.clients.extend(client);
+        if let Some(mut client) = client {
+            // At once: the owner's function may keep the next one waiting.
+            match client.go_on(Instant::now(), &self.wording) {
+                Some(over) => self.counts.count(over),
+                None => self.clients.push(client),
+            }
+        }
         // The runtime, if it is there, lets go of its side; if its task is gone, this was the last place it stood in.
         self.server.wake(&conn);
         self.server.unregister_if_closed(&conn);
@@ -337,15 +355,9 @@ impl<'a> Rescue<'a> {
         let now = Instant::now();
         let (wording, counts) = (&self.wording, &mut self.counts);
         self.clients.retain_mut(|client| {
-            let Some(over) = client.go_on(now, wording) else { return true };
-            match over {
-                Over::Exchange => counts.exchanges += 1,
-                Over::Partial => counts.partial += 1,
-                Over::Queued => counts.queued += 1,
-                Over::Unanswered => counts.unanswered += 1,
-                Over::Silent => {}
-            }
-            false
+            let over = client.go_on(now, wording);
+            over.into_iter().for_each(|over| counts.count(over));
+            over.is_none()
         });
     }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "what helps tests is a test")]
 
 mod alone;
+mod answers;
 mod grpc;
 mod hyper_service;
 mod inherited;

@@ -116,7 +116,7 @@ impl Answer {
 pub enum JobIds {
     /// They are not the client's business.
     Nowhere,
-    /// In the header [`JOB`], one field for each.
+    /// In the header [`JOB`], one field for each, as long as clients read them: some ninety, or eight kilobytes.
     #[default]
     Header,
     /// In the body that the responder writes by default: as text, as member `jobs`, or in gRPC's message.

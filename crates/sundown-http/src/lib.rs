@@ -1,5 +1,5 @@
-//! The reference responder of [`sundown`]: an HTTP/1 server whose every client gets an answer at a shutdown, and one
-//! that is true.
+//! The reference responder of [`sundown`]: a server of HTTP/1 and HTTP/2 whose every client gets an answer at a shutdown,
+//! and one that is true.
 //!
 //! It depends on the core only, on no runtime and no adapter: sockets, time and tasks come through
 //! [`sundown::Runtime`]. HTTP itself is hyper's. The pieces:
@@ -25,6 +25,7 @@
 //!
 //! A drain waits for each, and the report names those that were left: `GET /feed (responding)`, `GET /chat (upgraded)`.
 //! Where there are many, [their ends can be spread](Server::spread_closes) over the drain.
+//!
 //! # What it serves
 //!
 //! * [`Server::serve`]: an axum `Router`, tonic's `Routes`, any tower service.

@@ -25,7 +25,7 @@ use tower_service::Service;
 pub(crate) use self::shared::Shared;
 use crate::{body::BoxError, config::Config, driver, timer::Timer, traffic::LameDuck};
 
-/// An HTTP/1 server whose every client gets an answer.
+/// A server of HTTP/1 and HTTP/2 whose every client gets an answer.
 ///
 /// Clones are the same server: one is the component of the shutdown, the other [serves](Self::serve).
 ///
@@ -33,8 +33,8 @@ use crate::{body::BoxError, config::Config, driver, timer::Timer, traffic::LameD
 /// requests that are [jobs](Self::requests_are_jobs) are taken from their handlers; when it is known who took them
 /// over, each waiting client is told: 200 with `sundown-fate: handed-over`, or 503 with `Retry-After`. The layer in
 /// front of the handlers does that on the runtime; what the runtime does not do in time, because it is blocked or
-/// gone, a thread outside it does on the sockets themselves. A connection that waits in the accept queue is answered
-/// too.
+/// gone, a thread outside it does on the sockets themselves, where they speak HTTP/1. A connection that waits in the
+/// accept queue is answered too.
 ///
 /// # Examples
 ///
@@ -114,7 +114,8 @@ impl Server {
     }
 
     /// How long a connection may take to send the head of a request, counted from the one before: idle connections too
-    /// are closed after it. Default: 30 s, hyper's. Behind a load balancer it should be longer than the balancer keeps
+    /// are closed after it. (Over HTTP/2 it is the time until the first bytes; what is idle after them stays.) Default: 30 s,
+    /// hyper's. Behind a load balancer it should be longer than the balancer keeps
     /// idle connections.
     #[must_use]
     pub fn header_read_timeout(self, timeout: Duration) -> Self {

@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 pub use self::unanswered::{Unanswered, Verdict};
 pub(crate) use self::{
-    asked::Asked,
+    asked::{Asked, is_grpc},
     told::Told,
     wording::{Route, Wording},
 };
@@ -113,10 +113,11 @@ impl Answer {
 /// These are the ids that clients sent, those made up for requests without one, and those of
 /// [attached](crate::RequestJob::attach) jobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum JobIds {
     /// They are not the client's business.
     Nowhere,
-    /// In the header [`JOB`], one field for each.
+    /// In the header [`JOB`], one field for each, as long as clients read them: some ninety, or eight kilobytes.
     #[default]
     Header,
     /// In the body that the responder writes by default: as text, as member `jobs`, or in gRPC's message.

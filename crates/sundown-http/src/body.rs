@@ -21,7 +21,11 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 pub(crate) use self::early::Early;
-use crate::{exchange::Exchange, layer::Context as Place, phase::Phase};
+use crate::{
+    exchange::Exchange,
+    layer::{Context as Place, Seat},
+    phase::Phase,
+};
 
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -100,6 +104,12 @@ impl<B> ResponseBody<B> {
 
     pub(crate) fn ours(body: Bytes, place: Arc<Place>, exchange: Option<Arc<Exchange>>) -> Self {
         ResponseBody { source: Source::Ours { body: Full::new(body) }, place, exchange }
+    }
+
+    /// The place of its exchange among the streams; `None` if it has none, or a tunnel has it.
+    pub(crate) fn seat(&self) -> Option<Seat> {
+        let exchange = self.exchange.clone().filter(|exchange| !exchange.is_upgraded())?;
+        Some(Seat::new(self.place.clone(), exchange))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU8, Ordering},
+    atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
 };
 
 use futures_util::task::AtomicWaker;
@@ -13,7 +13,8 @@ use sundown::{BoxFuture, Commit, Fate, Guard, Job, JobId, Taken, Ticket};
 use crate::answer::{Asked, Verdict};
 
 /// What a request's job says to whoever takes it over: `method` and `path`, with the query: the work may depend on it.
-/// Secrets do not belong there.
+/// Secrets do not belong there. Neither the fields nor the body are in it: what else the work needs is for a
+/// [checkpoint](RequestJob::checkpoint) to say.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RequestPayload {
@@ -47,6 +48,8 @@ pub(crate) struct Exchange {
     pub(crate) task: AtomicWaker,
     /// Its place among the streams, where there are some.
     pub(crate) seat: usize,
+    /// How many hold that, where it is held in parts.
+    holders: AtomicU32,
     stage: AtomicU8,
     /// A job depends on it, or did.
     has_jobs: AtomicBool,
@@ -89,6 +92,7 @@ impl Exchange {
             asked,
             task: AtomicWaker::new(),
             seat: 0,
+            holders: AtomicU32::new(0),
             stage: AtomicU8::new(Stage::Handler as u8),
             has_jobs: AtomicBool::new(false),
             work: Mutex::new(work),
@@ -148,6 +152,18 @@ impl Exchange {
     /// Whether a drain waits for it. One whose handler is gone may still wait for its answer.
     pub(crate) fn is_in_flight(&self) -> bool {
         self.work().guard.is_some()
+    }
+
+    /// Part of its place is held.
+    pub(crate) fn hold(&self) {
+        // Relaxed: whoever takes a part has one, or is the first.
+        self.holders.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns whether nobody holds its place any more.
+    pub(crate) fn let_go(&self) -> bool {
+        // AcqRel: what each of them did comes before what the last one does.
+        self.holders.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     /// It is over, one way or the other. What is left of its job is dropped: failed, or incomplete while draining.

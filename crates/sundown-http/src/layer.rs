@@ -4,10 +4,12 @@
 //! and, over HTTP/1, the connection's word could be won.
 
 mod exchanging;
+mod sent;
 mod tunnel;
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{self, Poll},
 };
@@ -20,7 +22,11 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 pub use self::exchanging::ResponseFuture;
-pub(crate) use self::{exchanging::Exchanging, tunnel::Tunnel};
+pub(crate) use self::{
+    exchanging::Exchanging,
+    sent::{Seat, ServedOnStreams},
+    tunnel::Tunnel,
+};
 use crate::{
     answer::Told,
     body::{BoxError, Early, Ending, ResponseBody},
@@ -170,6 +176,12 @@ impl<S> Served<S> {
     }
 }
 
+impl<S> ServedOnStreams<S> {
+    pub(crate) fn new(layer: &AnswerLayer, inner: S) -> Self {
+        ServedOnStreams(layer.layer(inner))
+    }
+}
+
 impl<S, R, B> hyper::service::Service<Request<R>> for Served<S>
 where
     S: Service<Request<R>, Response = Response<B>> + Clone,
@@ -271,6 +283,8 @@ impl Context {
             }
             Place::Streams(conn, streams) => {
                 streams.set_had_any();
+                // It says how far it has read as long as it reads.
+                conn.set_lingers(true);
                 conn
             }
             Place::Alone(_) => return Ok(()),
@@ -296,8 +310,10 @@ impl Context {
 
     /// No exchange follows the one before.
     fn leave_empty(&self) {
-        if let Place::Serial(conn) = &self.place {
-            conn.set_exchange(None);
+        match &self.place {
+            Place::Serial(conn) => conn.set_exchange(None),
+            // It may have been inside for a moment.
+            Place::Streams(..) | Place::Alone(_) => self.server.ring(),
         }
     }
 
@@ -306,9 +322,13 @@ impl Context {
     pub(crate) fn vacate(&self, exchange: &Exchange) {
         match &self.place {
             Place::Serial(_) => {}
-            Place::Streams(_, streams) => {
+            Place::Streams(conn, streams) => {
                 streams.vacate(exchange);
                 self.server.ring();
+                if self.server.is_draining() {
+                    // It may have been the last that its connection waits for.
+                    let _ = catch_unwind(AssertUnwindSafe(|| conn.task.wake()));
+                }
             }
             // Who waits for it waits for its guard.
             Place::Alone(streams) => streams.vacate(exchange),
@@ -330,11 +350,10 @@ impl Context {
     pub(crate) fn body_done(&self, exchange: Option<&Exchange>) {
         match &self.place {
             Place::Serial(conn) => conn.word.body_done(),
-            // If hyper has made no tunnel of it, there is none.
+            // If hyper has made no tunnel of it, there is none. What else is out has a seat until it is written.
             Place::Streams(..) if exchange.is_some_and(Exchange::is_upgraded) => drop(Tunnel::opening()),
-            Place::Streams(..) | Place::Alone(_) => {
-                exchange.into_iter().for_each(|exchange| self.vacate(exchange));
-            }
+            Place::Streams(..) => drop(exchange.and_then(Exchange::take_job)),
+            Place::Alone(_) => exchange.into_iter().for_each(|exchange| self.vacate(exchange)),
         }
     }
 
@@ -489,7 +508,8 @@ impl Context {
 /// Whether the connection ends with this response.
 fn says_close(headers: &HeaderMap) -> bool {
     let says = |name: &HeaderName, value: &HeaderValue| {
-        name == header::CONNECTION && value.as_bytes().eq_ignore_ascii_case(b"close")
+        let mut options = value.as_bytes().split(|byte| *byte == b',');
+        name == header::CONNECTION && options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
     };
     // A response has few fields, and a look at each is cheaper than one into the table.
     headers.iter().any(|(name, value)| says(name, value))

@@ -64,6 +64,8 @@ pub(crate) struct Rescue<'a> {
     deadline: Deadline,
     spare: Duration,
     began: Instant,
+    /// When the runtime last did something.
+    heard: Instant,
     clients: Vec<Client>,
     /// Connections whose jobs we found in mid-commit, by their places in memory.
     commits: HashMap<*const Conn, Committing>,
@@ -107,6 +109,18 @@ struct Counts {
     unanswered: u64,
 }
 
+impl Counts {
+    fn count(&mut self, over: Over) {
+        match over {
+            Over::Exchange => self.exchanges += 1,
+            Over::Partial => self.partial += 1,
+            Over::Queued => self.queued += 1,
+            Over::Unanswered => self.unanswered += 1,
+            Over::Silent => {}
+        }
+    }
+}
+
 /// What a look over the connections leaves.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Left {
@@ -119,13 +133,15 @@ enum Left {
 
 impl<'a> Rescue<'a> {
     pub(crate) fn new(server: &'a Arc<Shared>, deadline: Deadline) -> Self {
+        let now = Instant::now();
         Rescue {
             wording: server.wording(),
             tls: server.speaks_tls(),
             server,
             spare: SPARE.min(deadline.remaining() / SPARE_PART),
             deadline,
-            began: Instant::now(),
+            began: now,
+            heard: now + HEAD_START,
             clients: Vec::new(),
             commits: HashMap::new(),
             // The first process of a container, with which its network ends.
@@ -245,9 +261,9 @@ impl<'a> Rescue<'a> {
         }
     }
 
-    /// How long until peers of HTTP/2 that have not let us go are waited for no longer.
+    /// How long until peers of HTTP/2 that have not let us go are waited for no longer, if the runtime hears nothing more.
     fn goodbye(&self) -> Duration {
-        (HEAD_START + GOODBYE).saturating_sub(self.began.elapsed())
+        (self.heard + GOODBYE).saturating_duration_since(Instant::now())
     }
 
     /// Whether a handler is about its effect, or was until a moment ago: then it may have a response.
@@ -310,7 +326,12 @@ impl<'a> Rescue<'a> {
                 Client::answered(&conn, Vec::new(), lingers, Over::Silent)
             }
         };
-        self.clients.push(client);
+        let mut client = client;
+        // At once: the owner's function may keep the next one waiting.
+        match client.go_on(Instant::now(), &self.wording) {
+            Some(over) => self.counts.count(over),
+            None => self.clients.push(client),
+        }
         // The runtime, if it is there, lets go of its side; if its task is gone, this was the last place it stood in.
         self.server.wake(&conn);
         self.server.unregister_if_closed(&conn);
@@ -359,20 +380,14 @@ impl<'a> Rescue<'a> {
         let now = Instant::now();
         let (wording, counts) = (&self.wording, &mut self.counts);
         self.clients.retain_mut(|client| {
-            let Some(over) = client.go_on(now, wording) else { return true };
-            match over {
-                Over::Exchange => counts.exchanges += 1,
-                Over::Partial => counts.partial += 1,
-                Over::Queued => counts.queued += 1,
-                Over::Unanswered => counts.unanswered += 1,
-                Over::Silent => {}
-            }
-            false
+            let over = client.go_on(now, wording);
+            over.into_iter().for_each(|over| counts.count(over));
+            over.is_none()
         });
     }
 
     /// Sleeps until something moves.
-    fn wait(&self, left: Left) {
+    fn wait(&mut self, left: Left) {
         let now = Instant::now();
         // One that is over by now was not when we looked: then we look again at once.
         let hopes = self.commits.values().filter_map(|commit| commit.until);
@@ -402,6 +417,9 @@ impl<'a> Rescue<'a> {
         let clients = self.clients.iter().filter(|client| !client.is_contended());
         fds.extend(clients.map(|client| PollFd::new(client, client.interest())));
         let _ = poll(&mut fds, sleep);
+        if fds[0].revents().contains(PollFlags::IN) {
+            self.heard = self.heard.max(Instant::now());
+        }
         self.server.bell.silence();
     }
 }

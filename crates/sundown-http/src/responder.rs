@@ -168,6 +168,19 @@ impl Responder {
         self.configure(|config| config.wording.claims_success = true)
     }
 
+    /// As [`Server::event_streams`](crate::Server::event_streams).
+    #[must_use]
+    pub fn event_streams<T: Into<String>>(self, media_types: impl IntoIterator<Item = T>) -> Self {
+        let media_types = media_types.into_iter().map(Into::into).collect();
+        self.configure(|config| std::mem::replace(&mut config.event_streams, media_types))
+    }
+
+    /// As [`Server::handlers_hear_closing`](crate::Server::handlers_hear_closing).
+    #[must_use]
+    pub fn handlers_hear_closing(self) -> Self {
+        self.configure(|config| config.hear_closing = true)
+    }
+
     /// The layer, which may stand in front of several services, best as the outermost one. What was told to the
     /// responder before is what it does.
     ///

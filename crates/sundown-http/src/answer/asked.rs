@@ -49,8 +49,9 @@ impl Asked {
     }
 }
 
-/// `application/grpc`, with or without the name of an encoding (`+proto`) and parameters; not `application/grpc-web`.
-fn is_grpc(content_type: &[u8]) -> bool {
+/// `application/grpc`, with or without the name of an encoding (`+proto`) and parameters; not `application/grpc-web`, whose
+/// trailers are in the body.
+pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     let Some((begin, rest)) = content_type.split_at_checked(GRPC.len()) else { return false };
     begin.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))

@@ -9,7 +9,7 @@ use super::{Answer, Unanswered};
 
 impl<'a> Unanswered<'a> {
     /// What the responder answers if nobody changes it: [`handed_over_status`](crate::Server::handed_over_status) where
-    /// a success [is proved](Verdict::is_success), otherwise 503.
+    /// a success [is proved](crate::Verdict::is_success), otherwise 503.
     ///
     /// The body is one line of text. Who [prefers JSON](Self::prefers_json) gets problem details (RFC 9457) with a member
     /// `fate`; for a status below 400 the same members but `type`, as `application/json`, since that is no problem. Both name

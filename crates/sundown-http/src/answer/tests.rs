@@ -184,6 +184,18 @@ fn ids_are_where_they_are_asked_for() {
 }
 
 #[test]
+fn no_more_ids_are_named_than_clients_read() {
+    for (length, most) in [(1, 98), (256, 32)] {
+        let mut case = Case::new("GET", Verdict::HandedOver);
+        case.jobs = vec![JobId::new("x".repeat(length)).unwrap(); 40_000];
+        let told = case.told();
+        assert!(told.fields.len() <= 99, "with the date: {}", told.fields.len());
+        let named = told.all("sundown-job").len();
+        assert!(most - 10 < named && named <= most, "{named} of {length} bytes");
+    }
+}
+
+#[test]
 fn who_prefers_json_gets_problem_details_but_for_a_success() {
     let case =
         |verdict| Case::new("GET", verdict).with("accept", "application/problem+json, text/plain;q=0.5");

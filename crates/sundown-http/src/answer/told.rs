@@ -23,6 +23,13 @@ const OURS: [HeaderName; 11] = [
     HeaderName::from_static(JOB),
 ];
 
+/// As many fields as an answer may have with the names of its jobs, before the date: hyper's own clients read no more than
+/// 100.
+const MOST_FIELDS: usize = 98;
+
+/// How long these names may be together, in bytes: half of what hyper's clients read of a head over HTTP/2.
+const ROOM_FOR_IDS: usize = 8 * 1024;
+
 /// What a client is told: whole, but for the date.
 #[derive(Clone, Debug)]
 pub(crate) struct Told {
@@ -96,11 +103,15 @@ impl Told {
         }
         told.explain(question.verdict, question.wording);
         if question.wording.show_jobs.in_header() {
-            for id in question.jobs {
+            let fields = MOST_FIELDS.saturating_sub(told.headers.len());
+            let mut room = ROOM_FOR_IDS;
+            for id in question.jobs.iter().take(fields) {
+                // Of an answer that is too long a client reads nothing at all.
+                let Some(less) = room.checked_sub(JOB.len() + id.as_str().len()) else { break };
+                room = less;
                 // An id has no control characters: every other byte may stand in a header.
                 if let Ok(value) = HeaderValue::from_bytes(id.as_str().as_bytes()) {
-                    // There is no room for tens of thousands; a client would read none of them.
-                    let _ = told.headers.try_append(JOB, value);
+                    told.headers.append(JOB, value);
                 }
             }
         }

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue, header};
 use http_body::Frame;
 
 use super::events::Events;
+use crate::answer::is_grpc;
 
 /// `UNAVAILABLE`: the call may be tried again (<https://grpc.github.io/grpc/core/md_doc_statuscodes.html>).
 const UNAVAILABLE: HeaderValue = HeaderValue::from_static("14");
@@ -65,13 +66,6 @@ fn is_encoded(head: &HeaderMap) -> bool {
     head.get_all(header::CONTENT_ENCODING)
         .iter()
         .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
-}
-
-/// `application/grpc`, and with `+` what it carries. (gRPC-Web is another: its trailers are in the body.)
-fn is_grpc(media_type: &[u8]) -> bool {
-    const GRPC: &[u8] = b"application/grpc";
-    let Some((grpc, rest)) = media_type.split_at_checked(GRPC.len()) else { return false };
-    grpc.eq_ignore_ascii_case(GRPC) && matches!(rest, [] | [b'+', ..])
 }
 
 #[cfg(test)]

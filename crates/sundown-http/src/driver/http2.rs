@@ -7,9 +7,9 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
-    task::{Poll, ready},
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -25,15 +25,18 @@ use crate::{
     body::BoxError,
     config::Config,
     io::TrackedIo,
-    layer::{AnswerLayer, Place, Served, Tunnel},
+    layer::{AnswerLayer, Place, ServedOnStreams, Tunnel},
     phase::Phase,
     ramp::Moment,
     timer::Timer,
 };
 
-/// How long a peer without streams may take to acknowledge that we go away: some round trips around the world. Some
-/// never do (<https://github.com/nghttp2/nghttp2/issues/1103>).
+/// How long a peer without streams may be silent before it has acknowledged that we go away, or has gone: some round trips
+/// around the world. Some never do (<https://github.com/nghttp2/nghttp2/issues/1103>).
 pub(crate) const GOODBYE: Duration = Duration::from_millis(500);
+
+/// How long the streams that are left in the end may take to say so: no time at all, on a runtime that is alive.
+const CUT: Duration = Duration::from_millis(100);
 
 pub(super) async fn drive<S, B>(config: Arc<Config>, timer: Timer, service: S, io: TrackedIo)
 where
@@ -50,19 +53,24 @@ where
     let layer = AnswerLayer::new(server.course().clone(), config, place);
     let mut builder = http2::Builder::new(Tasks(timer.0.clone()));
     builder.timer(timer.clone());
-    let mut connection = pin!(builder.serve_connection(io, Served::new(&layer, service)));
+    let mut connection = pin!(builder.serve_connection(io, ServedOnStreams::new(&layer, service)));
     // Who comes late has a request on its way.
     let until_first = |until: Instant| timer.after(until.saturating_duration_since(Instant::now()));
     let mut first = conn.newcomer().map(until_first);
     let mut asked = false;
-    let mut goodbye = None;
+    let mut goodbye: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>> = None;
+    let mut cut = None;
     let mut moment = Moment::default();
     poll_fn(|cx| {
         // First, so that a change of phase between the look and the poll wakes us again.
         conn.task.register(cx.waker());
         let phase = server.phase();
         if phase >= Phase::Forced {
-            return Poll::Ready(());
+            // Their tasks reset what is left of its streams. Asked first: what they did before is sent.
+            let are_reset = streams.is_empty();
+            let is_over = connection.as_mut().poll(cx).is_ready() || are_reset;
+            let patience = cut.get_or_insert_with(|| timer.after(CUT));
+            return if is_over { Poll::Ready(()) } else { patience.as_mut().poll(cx) };
         }
         if !conn.leaves() && moment.has_come(conn.rank(), &server, cx) {
             conn.set_leaves();
@@ -86,12 +94,17 @@ where
             goodbye = None;
             return Poll::Pending;
         }
-        let goodbye = goodbye.get_or_insert_with(|| timer.after(GOODBYE));
-        ready!(goodbye.as_mut().poll(cx));
-        // What it does not take at once, it will not wait for.
-        let _ = conn.poll_farewell(cx);
-        conn.half_close();
-        Poll::Ready(())
+        // Whoever reads on says so by and by; whoever does nothing for that long has left.
+        let is_over = goodbye.as_mut().is_some_and(|silence| silence.as_mut().poll(cx).is_ready());
+        if is_over && !conn.has_bytes() {
+            // What it does not take at once, it will not wait for.
+            let _ = conn.poll_farewell(cx);
+            conn.half_close();
+            return Poll::Ready(());
+        }
+        server.ring();
+        // A new one has not gone off; polled, it wakes us when it does.
+        goodbye.insert(timer.after(GOODBYE)).as_mut().poll(cx)
     })
     .await;
 }

@@ -6,7 +6,7 @@
 
 use std::{cell::Cell, sync::Arc};
 
-use super::Context;
+use super::{Context, Seat};
 use crate::exchange::Exchange;
 
 thread_local! {
@@ -15,25 +15,18 @@ thread_local! {
 
 /// Dropped with the task, it ends the exchange.
 pub(crate) struct Tunnel {
-    context: Arc<Context>,
-    exchange: Arc<Exchange>,
+    _seat: Seat,
 }
 
 impl Tunnel {
     /// Its response goes out.
     pub(super) fn open(context: &Arc<Context>, exchange: &Arc<Exchange>) {
-        let tunnel = Tunnel { context: context.clone(), exchange: exchange.clone() };
-        drop(OPENING.replace(Some(tunnel)));
+        let seat = Seat::new(context.clone(), exchange.clone());
+        drop(OPENING.replace(Some(Tunnel { _seat: seat })));
     }
 
     /// The one whose response has just gone out on this thread.
     pub(crate) fn opening() -> Option<Self> {
         OPENING.take()
-    }
-}
-
-impl Drop for Tunnel {
-    fn drop(&mut self) {
-        self.context.vacate(&self.exchange);
     }
 }

@@ -57,11 +57,16 @@ impl Server {
     /// use http::{StatusCode, header::LOCATION};
     /// use sundown_http::{Server, Verdict};
     ///
+    /// /// An id comes from a client: it may be any text.
+    /// fn encode(id: &str) -> String {
+    ///     percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC).to_string()
+    /// }
+    ///
     /// let http = Server::new(TcpListener::bind("127.0.0.1:0")?)?.answer(|unanswered| {
     ///     let answer = unanswered.default_answer();
     ///     match (unanswered.verdict(), unanswered.job_ids()) {
     ///         // Somebody else does it: here is where to ask for it.
-    ///         (Verdict::HandedOver, [id]) => match format!("/jobs/{id}").try_into() {
+    ///         (Verdict::HandedOver, [id]) => match format!("/jobs/{}", encode(id.as_str())).try_into() {
     ///             Ok(location) => answer.with_status(StatusCode::ACCEPTED).with_header(LOCATION, location),
     ///             Err(_) => answer,
     ///         },
@@ -91,11 +96,13 @@ impl Server {
     /// use sundown_http::{Answer, Server};
     ///
     /// let http = Server::new(TcpListener::bind("127.0.0.1:0")?)?
-    ///     // Downloads go on elsewhere, at once.
+    ///     // Downloads go on elsewhere, at once; unless somebody else goes on with them already.
     ///     .answer_route("/files/*", |unanswered| {
     ///         match HeaderValue::try_from(format!("https://mirror.example{}", unanswered.uri().path())) {
-    ///             Ok(mirror) => Answer::new(StatusCode::TEMPORARY_REDIRECT).with_header(LOCATION, mirror),
-    ///             Err(_) => unanswered.default_answer(),
+    ///             Ok(mirror) if !unanswered.verdict().is_success() => {
+    ///                 Answer::new(StatusCode::TEMPORARY_REDIRECT).with_header(LOCATION, mirror)
+    ///             }
+    ///             _ => unanswered.default_answer(),
     ///         }
     ///     });
     /// # Ok::<_, std::io::Error>(())

@@ -36,8 +36,8 @@ use crate::{body::BoxError, config::Config, driver, tls::Acceptor, traffic::Lame
 /// requests that are [jobs](Self::requests_are_jobs) are taken from their handlers; when it is known who took them
 /// over, each waiting client is told: 200 with `sundown-fate: handed-over`, or 503 with `Retry-After`. The layer in
 /// front of the handlers does that on the runtime; what the runtime does not do in time, because it is blocked or
-/// gone, a thread outside it does on the sockets themselves. A connection that waits in the accept queue is answered
-/// too.
+/// gone, a thread outside it does on the sockets themselves, where they speak HTTP/1. A connection that waits in the
+/// accept queue is answered too.
 ///
 /// # Examples
 ///
@@ -78,6 +78,11 @@ impl Server {
     /// Makes every request a job, whose id is in this header, or made up where there is none. The response completes
     /// it, whatever its status; a handler finds it as [`RequestJob`](crate::RequestJob) in the request's extensions.
     ///
+    /// Who takes it over is told the method and the path ([`RequestPayload`](crate::RequestPayload)), and **not the body**:
+    /// work that depends on one says what is needed in a [checkpoint](crate::RequestJob::checkpoint), or begins a job of its
+    /// own with a payload ([`handlers_attach_jobs`](Self::handlers_attach_jobs)). A request whose body has not come is handed
+    /// over like any other.
+    ///
     /// A request whose id is empty, longer than [`JobId::MAX`](sundown::JobId::MAX) bytes, or no UTF-8 text gets a 400
     /// that says so.
     ///
@@ -117,7 +122,8 @@ impl Server {
     }
 
     /// How long a connection may take to send the head of a request, counted from the one before: idle connections too
-    /// are closed after it. Default: 30 s, hyper's. Behind a load balancer it should be longer than the balancer keeps
+    /// are closed after it. (Over HTTP/2 it is the time until the first bytes; what is idle after them stays.) Default: 30 s,
+    /// hyper's. Behind a load balancer it should be longer than the balancer keeps
     /// idle connections.
     #[must_use]
     pub fn header_read_timeout(self, timeout: Duration) -> Self {

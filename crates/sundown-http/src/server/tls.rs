@@ -15,8 +15,8 @@ impl Server {
     /// which is as good as not having asked, gets an end. The handshake has to be over, and the head of the first request
     /// to come, within [`header_read_timeout`](Self::header_read_timeout).
     ///
-    /// Clients speak HTTP/2 over TLS only if that is agreed on in the handshake, for which it must stand in
-    /// `alpn_protocols`, as in the example; without that, all of them speak HTTP/1. Handlers are not told about a client's
+    /// Clients speak HTTP/2 over TLS if that is agreed on in the handshake, for which it must stand in `alpn_protocols`, as
+    /// in the example; without that, only those do that were told to. Handlers are not told about a client's
     /// certificate.
     ///
     /// Needs the feature `tls`.

@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "what helps tests is a test")]
 
 mod alone;
+mod answers;
 mod grpc;
 mod hyper_service;
 mod inherited;
 mod late;
 mod probes;
 mod raw;
+mod slow;
 mod stage;

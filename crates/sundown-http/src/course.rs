@@ -276,6 +276,10 @@ impl Course {
     pub(crate) fn note_answered(&self) {
         if let Some(receipt) = self.receipt.get() {
             receipt.note("answered by the layer", self.answered.load(Ordering::Relaxed));
+            let overruled = self.wording().overruled();
+            if overruled > 0 {
+                receipt.note("answers overruled", overruled);
+            }
         }
     }
 

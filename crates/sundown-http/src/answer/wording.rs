@@ -3,7 +3,10 @@
 use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,6 +24,7 @@ pub(crate) struct Wording {
     pub(crate) handed_over: StatusCode,
     pub(crate) retry_after: Duration,
     pub(crate) show_jobs: JobIds,
+    overruled: Arc<AtomicU64>,
     /// The owner wants 200 for everyone, whatever became of their work.
     pub(crate) claims_success: bool,
     pub(crate) function: Option<Function>,
@@ -33,6 +37,7 @@ impl Default for Wording {
             handed_over: StatusCode::OK,
             retry_after: Duration::from_secs(5),
             show_jobs: JobIds::default(),
+            overruled: Arc::default(),
             claims_success: false,
             function: None,
             routes: Vec::new(),
@@ -47,14 +52,18 @@ impl Wording {
         let function = if question.is_grpc() { None } else { self.function_for(question.uri.path()) };
         let Some(function) = function else { return question.default_answer() };
         match catch_unwind(AssertUnwindSafe(|| function(question))) {
-            Ok(answer) if self.allows(&answer, question) => answer,
-            Ok(_) => question.default_answer(),
-            Err(panic) => {
-                // What a panic carries is foreign too, and may panic once more when it is dropped.
-                mem::forget(panic);
-                question.default_answer()
-            }
+            Ok(answer) if self.allows(&answer, question) => return answer,
+            Ok(_) => {}
+            // What a panic carries is foreign too, and may panic once more when it is dropped.
+            Err(panic) => mem::forget(panic),
         }
+        self.overruled.fetch_add(1, Ordering::Relaxed);
+        question.default_answer()
+    }
+
+    /// How often a function said what may not be said, or panicked.
+    pub(crate) fn overruled(&self) -> u64 {
+        self.overruled.load(Ordering::Relaxed)
     }
 
     fn function_for(&self, path: &str) -> Option<&Function> {

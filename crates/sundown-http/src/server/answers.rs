@@ -43,7 +43,7 @@ impl Server {
     ///
     /// `answer` runs where the client is answered: on the connection's task, or outside the runtime on the thread that
     /// answers all those whom a blocked runtime leaves waiting. There it must not block. If it panics, the default is
-    /// given. So it is in place of an answer that may not be given: one that is not final (1xx), a 2xx to who asks for a
+    /// given, and the report counts it (`answers overruled`). So it is in place of an answer that may not be given: one that is not final (1xx), a 2xx to who asks for a
     /// tunnel or an upgrade, a 2xx where no [success](crate::Verdict::is_success) is proved, more fields than clients
     /// read.
     ///

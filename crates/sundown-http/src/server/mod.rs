@@ -36,8 +36,10 @@ use crate::{body::BoxError, config::Config, driver, tls::Acceptor, traffic::Lame
 /// requests that are [jobs](Self::requests_are_jobs) are taken from their handlers; when it is known who took them
 /// over, each waiting client is told: 200 with `sundown-fate: handed-over`, or 503 with `Retry-After`. The layer in
 /// front of the handlers does that on the runtime; what the runtime does not do in time, because it is blocked or
-/// gone, a thread outside it does on the sockets themselves, where they speak HTTP/1. A connection that waits in the
-/// accept queue is answered too.
+/// gone, a thread outside it does on the sockets themselves, where they speak HTTP/1: the frames of HTTP/2 are the
+/// runtime's own, and what a blocked one has begun there is cut. A connection that waits in the accept queue is answered
+/// too. A stream of HTTP/2 that comes too late is refused (`REFUSED_STREAM`), so that its client may try it again
+/// elsewhere. How each connection ends, one by one: [`endings`](crate::endings).
 ///
 /// # Examples
 ///

@@ -169,8 +169,10 @@ fn a_function_that_panics_gives_the_default() {
     let hostile: [fn(&Unanswered<'_>) -> Answer; 2] =
         [|_| panic!("on purpose"), |_| std::panic::panic_any(Bomb)];
     for function in hostile {
-        let told = Case::new("GET", Verdict::HandedOver).answering(function).told();
+        let case = Case::new("GET", Verdict::HandedOver).answering(function);
+        let told = case.told();
         assert_eq!((told.status, told.text()), (200, "handed over\n"));
+        assert_eq!(case.wording.overruled(), 1, "and that is known");
     }
 }
 

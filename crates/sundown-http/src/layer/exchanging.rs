@@ -17,7 +17,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{Answered, Context, NoResponse, Refusal};
+use super::{Answered, Context, NoResponse, admit::Refusal};
 use crate::{
     answer::Told,
     body::{BoxError, ResponseBody},

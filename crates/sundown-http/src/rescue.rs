@@ -319,7 +319,9 @@ impl<'a> Rescue<'a> {
             // Whatever is said could be the wrong protocol.
             (Took::Untold, _) => Client::answered(&conn, Vec::new(), true, Over::Partial),
             // Of a newcomer, a request is on its way.
-            (Took::Idle, _) => Client::silent(&conn, conn.newcomer().unwrap_or_else(Instant::now)),
+            (Took::Idle, _) => {
+                Client::silent(&conn, conn.newcomer().unwrap_or_else(Instant::now), self.outlives)
+            }
             // The runtime may have been about to close it.
             (Took::Finished, _) => {
                 let lingers = conn.must_linger() || self.outlives;

@@ -44,6 +44,7 @@ enum Stage {
     /// Nothing has come yet.
     Silent {
         until: Instant,
+        lingers: bool,
         then: Over,
     },
     /// It is known what is said, and how it goes over the wire when the runtime is out of the way.
@@ -105,8 +106,8 @@ impl Client {
     }
 
     /// The runtime has read nothing of it.
-    pub(super) fn silent(conn: &Arc<Conn>, until: Instant) -> Self {
-        Self::taken(conn, Stage::Silent { until, then: Over::Partial })
+    pub(super) fn silent(conn: &Arc<Conn>, until: Instant, lingers: bool) -> Self {
+        Self::taken(conn, Stage::Silent { until, lingers, then: Over::Partial })
     }
 
     fn taken(conn: &Arc<Conn>, stage: Stage) -> Self {
@@ -114,7 +115,7 @@ impl Client {
     }
 
     pub(super) fn accepted(stream: TcpStream, tls: bool) -> Self {
-        let stage = Stage::Silent { until: Instant::now() + PATIENCE, then: Over::Queued };
+        let stage = Stage::Silent { until: Instant::now() + PATIENCE, lingers: false, then: Over::Queued };
         Client { socket: Socket::Accepted { stream, tls }, stage, is_contended: false }
     }
 
@@ -151,8 +152,8 @@ impl Client {
         self.is_contended = false;
         loop {
             let next = match &mut self.stage {
-                Stage::Silent { until, then } => {
-                    let (until, then) = (*until, *then);
+                Stage::Silent { until, lingers, then } => {
+                    let (until, lingers, then) = (*until, *lingers, *then);
                     match self.socket.receive() {
                         Received::Busy => {
                             self.is_contended = true;
@@ -165,7 +166,7 @@ impl Client {
                         }
                         // Nobody can know that it is a request.
                         _ => {
-                            let lingers = self.socket.has_bytes();
+                            let lingers = lingers || self.socket.has_bytes();
                             Some(Stage::Sealing { answer: Vec::new(), lingers, then: Over::Silent })
                         }
                     }

@@ -6,7 +6,8 @@
 //! whatever was sent. Nothing panics that was not asked to, and nothing outlives the grace.
 //!
 //! Threads and sockets are real: a seed says what is done, not in what order it happens. `SUNDOWN_SEED` plays one again
-//! and again; `SUNDOWN_FUZZ_SECONDS` says for how long new rounds are begun (10).
+//! and again; `SUNDOWN_FUZZ_SECONDS` says for how long new rounds are begun (10), and `SUNDOWN_FUZZ_FROM` with which seed
+//! (1: the same in every run, so that what a run says depends on what was changed).
 
 #![forbid(unsafe_code)]
 
@@ -56,7 +57,7 @@ fn note_panic(info: &PanicHookInfo<'_>) {
 fn whatever_is_sent_whenever_it_is_nobody_is_answered_twice_and_nothing_hangs_or_panics() {
     let replayed = number("SUNDOWN_SEED");
     let until = Instant::now() + Duration::from_secs(number("SUNDOWN_FUZZ_SECONDS").unwrap_or(10));
-    let next = AtomicU64::new(replayed.unwrap_or_else(|| u64::from(fastrand::u32(..)) << 20));
+    let next = AtomicU64::new(number("SUNDOWN_FUZZ_FROM").unwrap_or(1));
     let failed = AtomicBool::new(false);
     let met = Mutex::new(BTreeMap::<&str, u64>::new());
     let default = panic::take_hook();

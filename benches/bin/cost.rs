@@ -26,7 +26,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 const HELP: &str = "cost [--instructions RATIO] [--allocations MORE] [--bytes MORE]
 
-Exits with 1 when our instructions a request are more than RATIO (1.20) times hyper's, our allocations a request more
+Exits with 1 when our instructions a request are more than RATIO (1.25) times hyper's, our allocations a request more
 than MORE (1) above hyper's, or our bytes a connection more than MORE (256) above.";
 
 const REQUESTS: usize = 500;
@@ -95,7 +95,7 @@ impl Bounds {
 
 /// `None` if help was asked for.
 fn bounds() -> Result<Option<Bounds>> {
-    let mut bounds = Bounds { instructions: 1.20, allocations: 1.0, bytes: 256.0 };
+    let mut bounds = Bounds { instructions: 1.25, allocations: 1.0, bytes: 256.0 };
     let mut parser = Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {

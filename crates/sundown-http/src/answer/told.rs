@@ -94,6 +94,11 @@ impl Told {
         Told::framed(Answer::new(status).with_text(text + "\n"), method)
     }
 
+    /// For a client whose connection is there for one answer.
+    pub(crate) fn alone(answer: Answer, method: &Method) -> Self {
+        Told::framed(answer, method).last(Version::HTTP_11)
+    }
+
     pub(super) fn answering(question: &Unanswered<'_>) -> Self {
         let answer = question.wording.answer(question);
         let mut told = Told::framed(answer, question.method).last(question.version);

@@ -1,18 +1,18 @@
 //! One who asks, from the first byte of the question to the last of the answer.
 
 use std::{
-    fmt::Write as _,
     io::{self, ErrorKind, Read, Write},
     net::{Shutdown, TcpStream},
     os::fd::{AsFd, BorrowedFd},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use http::{Method, StatusCode, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri, header::ALLOW};
 use rustix::event::PollFlags;
 use sundown::Readiness;
 
 use crate::{
+    answer::{Answer, Told},
     preface::{self, Protocol},
     probe::Probe,
 };
@@ -109,29 +109,36 @@ impl Client {
 fn answer(head: &[u8], readiness: &Readiness) -> Option<Vec<u8>> {
     let ends = |end: &[u8]| head.windows(end.len()).any(|window| window == end);
     if !ends(b"\r\n\r\n") && !ends(b"\n\n") {
-        let text = "the head is longer than 4096 bytes".to_owned();
-        return (head.len() > HEAD)
-            .then(|| message(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &text, false));
+        // Nobody knows whether it asks for a body.
+        let too_long = || {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            told(status, "the head is longer than 4096 bytes", &Method::HEAD)
+        };
+        return (head.len() > HEAD).then(|| too_long().into_bytes());
     }
     if preface::tell(head) == Some(Protocol::Http2) {
         return Some(preface::GO_AWAY.to_vec());
     }
-    Some(match asked(head) {
-        None => message(StatusCode::BAD_REQUEST, "this is no HTTP/1 request", true),
-        Some((method, path)) => {
-            let with_body = method != Method::HEAD;
-            match Probe::at(&path) {
-                None => message(StatusCode::NOT_FOUND, "there are /livez and /readyz", with_body),
-                Some(_) if method != Method::GET && with_body => {
-                    message(StatusCode::METHOD_NOT_ALLOWED, "ask with GET or HEAD", true)
-                }
-                Some(probe) => {
-                    let (status, text) = probe.answer(Some(readiness));
-                    message(status, &text, with_body)
-                }
-            }
+    let Some((method, path)) = asked(head) else {
+        let no_request = told(StatusCode::BAD_REQUEST, "this is no HTTP/1 request", &Method::GET);
+        return Some(no_request.into_bytes());
+    };
+    let told = match Probe::at(&path) {
+        None => told(StatusCode::NOT_FOUND, "there are /livez and /readyz", &method),
+        Some(_) if method != Method::GET && method != Method::HEAD => {
+            let answer = Answer::new(StatusCode::METHOD_NOT_ALLOWED).with_text("ask with GET or HEAD\n");
+            Told::alone(answer.with_header(ALLOW, HeaderValue::from_static("GET, HEAD")), &method)
         }
-    })
+        Some(probe) => {
+            let (status, text) = probe.answer(Some(readiness));
+            told(status, &text, &method)
+        }
+    };
+    Some(told.into_bytes())
+}
+
+fn told(status: StatusCode, text: &str, method: &Method) -> Told {
+    Told::alone(Answer::new(status).with_text(format!("{text}\n")), method)
 }
 
 /// The method and the path of a request line (RFC 9112 section 3).
@@ -144,22 +151,4 @@ fn asked(head: &[u8]) -> Option<(Method, String)> {
     }
     let target = Uri::try_from(target).ok()?;
     Some((Method::from_bytes(method).ok()?, target.path().to_owned()))
-}
-
-/// The whole of an answer (RFC 9112 section 2.1).
-fn message(status: StatusCode, text: &str, with_body: bool) -> Vec<u8> {
-    let mut message = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or(""));
-    let date = httpdate::fmt_http_date(SystemTime::now());
-    // Writing to a String cannot fail.
-    let _ = write!(message, "date: {date}\r\ncontent-type: text/plain; charset=utf-8\r\n");
-    let _ = write!(message, "content-length: {}\r\ncache-control: no-store\r\n", text.len() + 1);
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        message.push_str("allow: GET, HEAD\r\n");
-    }
-    message.push_str("connection: close\r\n\r\n");
-    if with_body {
-        message.push_str(text);
-        message.push('\n');
-    }
-    message.into_bytes()
 }

@@ -123,6 +123,7 @@ mod timer;
 #[cfg_attr(not(feature = "tls"), path = "tls/off.rs")]
 mod tls;
 mod traffic;
+mod wait;
 mod word;
 
 #[doc = include_str!("../docs/endings.md")]

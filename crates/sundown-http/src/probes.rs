@@ -14,20 +14,20 @@ use std::{
     sync::Arc,
     task::{Context, Waker},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 use sundown::{Handle, Readiness, Report};
 
 use self::client::Client;
-use crate::bell::Bell;
+use crate::{
+    bell::Bell,
+    wait::{DEAF, poll},
+};
 
 /// As many clients at a time.
 const CROWD: usize = 64;
-
-/// The queue cannot be accepted from (no descriptors, say), and nobody tells us when it can.
-const DEAF: Duration = Duration::from_millis(20);
 
 /// Answers health probes on a port of their own, from now until the shutdown has finished: `GET /livez` with 200, and
 /// `GET /readyz` with 200 before the announcement and 503 from then on, with the time left in its body.
@@ -122,9 +122,7 @@ impl Probes {
         if !self.deaf {
             fds.push(PollFd::new(&self.listener, PollFlags::IN));
         }
-        let patience = patience.and_then(|time| Timespec::try_from(time).ok());
-        // An interruption is a reason to look again, as any other.
-        let _ = rustix::event::poll(&mut fds, patience.as_ref());
+        poll(&mut fds, patience);
         self.bell.silence();
     }
 }

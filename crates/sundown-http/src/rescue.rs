@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 use sundown::{BoxFuture, Deadline, Receipt};
 
 use self::client::{Client, Over};
@@ -33,6 +33,7 @@ use crate::{
     exchange::Exchange,
     phase,
     server::Shared,
+    wait::{DEAF, poll},
     word::{Phase, Took},
 };
 
@@ -54,9 +55,6 @@ const CONTENTION: Duration = Duration::from_millis(1);
 
 /// As many clients as are accepted before those that are there go on.
 const A_ROUND: usize = 64;
-
-/// The queue cannot be accepted from (no descriptors, say), and nobody tells us when it can.
-const DEAF: Duration = Duration::from_millis(20);
 
 pub(crate) struct Rescue<'a> {
     server: &'a Arc<Shared>,
@@ -213,7 +211,7 @@ impl<'a> Rescue<'a> {
             if waiting.is_empty() || left.is_zero() {
                 return;
             }
-            let rung = poll(&mut [PollFd::new(&self.server.bell, PollFlags::IN)], left);
+            let rung = poll(&mut [PollFd::new(&self.server.bell, PollFlags::IN)], Some(left));
             self.server.bell.silence();
             if !rung {
                 return;
@@ -306,7 +304,7 @@ impl<'a> Rescue<'a> {
     fn take(&mut self, conn: Arc<Conn>, took: Took) {
         // Nobody else changes it any more.
         let exchange = conn.exchange();
-        let client = match (took, exchange) {
+        let mut client = match (took, exchange) {
             (Took::Exchange, Some(exchange)) => {
                 let lingers = exchange.has_body || conn.has_bytes() || self.outlives;
                 let answer = Told::of(&exchange, &self.wording).into_bytes();
@@ -328,7 +326,6 @@ impl<'a> Rescue<'a> {
                 Client::answered(&conn, Vec::new(), lingers, Over::Silent)
             }
         };
-        let mut client = client;
         // At once: the owner's function may keep the next one waiting.
         match client.go_on(Instant::now(), &self.wording) {
             Some(over) => self.counts.count(over),
@@ -418,7 +415,7 @@ impl<'a> Rescue<'a> {
         // What a contended one has to say changes nothing.
         let clients = self.clients.iter().filter(|client| !client.is_contended());
         fds.extend(clients.map(|client| PollFd::new(client, client.interest())));
-        let _ = poll(&mut fds, sleep);
+        poll(&mut fds, Some(sleep));
         if fds[0].revents().contains(PollFlags::IN) {
             self.heard = self.heard.max(Instant::now());
         }
@@ -433,10 +430,4 @@ fn waits(conn: &Conn) -> bool {
         Phase::Framed => conn.exchanges().iter().any(|exchange| exchange.waits()),
         _ => false,
     }
-}
-
-/// Returns whether anything has happened, which an interruption is too: the caller looks again.
-fn poll(fds: &mut [PollFd<'_>], at_most: Duration) -> bool {
-    let at_most = Timespec::try_from(at_most).unwrap_or(Timespec { tv_sec: i64::from(i32::MAX), tv_nsec: 0 });
-    !matches!(rustix::event::poll(fds, Some(&at_most)), Ok(0))
 }

@@ -76,12 +76,13 @@ impl TrackedIo {
                     bytes
                 })
             });
-            let (read, told) = match (&result, self.conn.tell(ahead)) {
-                (Poll::Ready(Ok(bytes)), _) if *bytes == 0 => (Read::Nothing, None),
-                (Poll::Ready(Ok(_)), Some(Protocol::Http1)) => (Read::Head, Some(Protocol::Http1)),
-                (Poll::Ready(Ok(_)), Some(Protocol::Http2)) => (Read::Preface, Some(Protocol::Http2)),
-                (Poll::Ready(Ok(_)), None) => (Read::Untold, None),
-                _ => (Read::Nothing, None),
+            let has_read = matches!(result, Poll::Ready(Ok(bytes)) if bytes > 0);
+            let told = if has_read { self.conn.tell(ahead) } else { None };
+            let read = match told {
+                Some(Protocol::Http1) => Read::Head,
+                Some(Protocol::Http2) => Read::Preface,
+                None if has_read => Read::Untold,
+                None => Read::Nothing,
             };
             self.conn.word.end_read(reading, read);
             if ready!(result)? == 0 || told.is_some() {

@@ -1,14 +1,8 @@
 //! The layer alone, for those who keep their own server: a component that sees requests and no connections.
 
-use std::{
-    fmt,
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
+use std::{fmt, future::Future, pin::pin, sync::Arc, time::Duration};
 
+use futures_util::future::{Either, select};
 use http::StatusCode;
 use sundown::{Claims, Deadline, Drainable, Handle, InFlight, Receipt, Unit, Watch};
 
@@ -214,19 +208,13 @@ impl Responder {
 
     /// Waits until everything that was let in has been answered, or this time is over. Returns whether it has.
     async fn all_answered(&self, time: Duration) -> bool {
-        let mut empty = pin!(self.course.gate.empty());
-        // Without a runtime nothing was let in.
-        let mut over = self.course.runtime().map(|runtime| runtime.sleep_until(runtime.now() + time));
-        poll_fn(|cx| {
-            if empty.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(true);
+        let over = async {
+            // Without a runtime nothing was let in.
+            if let Some(runtime) = self.course.runtime() {
+                runtime.sleep_until(runtime.now() + time).await;
             }
-            match over.as_mut().map(|over| over.as_mut().poll(cx)) {
-                Some(Poll::Pending) => Poll::Pending,
-                Some(Poll::Ready(())) | None => Poll::Ready(false),
-            }
-        })
-        .await
+        };
+        matches!(select(pin!(self.course.gate.empty()), pin!(over)).await, Either::Left(_))
     }
 }
 
@@ -293,7 +281,10 @@ impl fmt::Debug for Responder {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{Ready, ready};
+    use std::{
+        future::{Ready, ready},
+        task::Poll,
+    };
 
     use bytes::Bytes;
     use http::{Request, Response};

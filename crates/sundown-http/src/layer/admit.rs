@@ -73,6 +73,7 @@ impl Context {
         }
         Ok(exchange)
     }
+
     /// A request has come whole, but for its body.
     #[inline]
     fn arrive(&self, has_body: bool) -> Result<(), Lost> {
@@ -95,6 +96,7 @@ impl Context {
         }
         Ok(())
     }
+
     #[inline]
     fn seat(&self, exchange: Exchange) -> Arc<Exchange> {
         match &self.place {
@@ -107,6 +109,7 @@ impl Context {
             Place::Alone(streams) => streams.seat(exchange),
         }
     }
+
     /// No exchange follows the one before.
     fn leave_empty(&self) {
         match &self.place {
@@ -115,6 +118,7 @@ impl Context {
             Place::Streams(..) | Place::Alone(_) => self.server.ring(),
         }
     }
+
     fn begin_job<R>(
         &self,
         request: &Request<R>,

@@ -51,6 +51,7 @@ impl Context {
     pub(crate) fn leaves(&self) -> bool {
         self.place.leaves() || self.server.phase() >= Phase::Closing
     }
+
     /// Nothing more comes of it. Over HTTP/1 its answer may still be on its way, and the connection knows when it is not.
     #[inline]
     pub(crate) fn vacate(&self, exchange: &Exchange) {

@@ -103,6 +103,13 @@ pub(crate) fn request(stream: u32, ends: bool) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | if ends { END_STREAM } else { 0 }, stream, &block)
 }
 
+/// `CONNECT` to `to:80`, with a tunnel to come.
+pub(crate) fn connect(stream: u32) -> Vec<u8> {
+    // Literal fields whose names are indexed: `:method` and `:authority` (RFC 7541 section 6.2.2).
+    let block = [&[0x02, 7][..], b"CONNECT", &[0x01, 5], b"to:80"].concat();
+    frame(HEADERS, END_HEADERS, stream, &block)
+}
+
 pub(crate) fn pong(payload: &[u8]) -> Vec<u8> {
     frame(PING, ACK, 0, payload)
 }

@@ -14,3 +14,4 @@ mod flushing;
 mod http1;
 mod http2;
 mod http2_goaway;
+mod tunnel;

@@ -101,7 +101,7 @@ impl Child {
     /// # Panics
     ///
     /// When there is none.
-    pub fn is_a_guard(&mut self) {
+    pub fn signal_its_child(&mut self) {
         let id = self.pid.as_raw_nonzero();
         let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
         let children = children.expect("the system tells of children");

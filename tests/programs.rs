@@ -64,7 +64,7 @@ impl Programs {
         }
         let arguments = format!("--pid --fork --kill-child {} responder", self.fixtures);
         let mut service = Service::start("unshare", &arguments, variables, monitor);
-        service.child.is_a_guard();
+        service.child.signal_its_child();
         Some(service)
     }
 

@@ -62,7 +62,7 @@ struct Drain {
 #[non_exhaustive]
 pub enum ServeError {
     /// It is no component of the shutdown, which would never end it.
-    #[error("it is not a component of the shutdown: add it before it serves")]
+    #[error("the server or responder is not a component of the shutdown: add it before it serves")]
     NoComponent,
     /// The owner of the shutdown is gone, and so has ended it.
     #[error("the owner of the shutdown was dropped before anything was served: keep the `Shutdown` itself")]

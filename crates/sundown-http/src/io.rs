@@ -258,6 +258,8 @@ mod tests {
             fd::{AsFd, BorrowedFd},
             unix::net::UnixStream,
         },
+        sync::atomic::{AtomicU32, Ordering},
+        task::{Wake, Waker},
     };
 
     use http::Request;
@@ -308,5 +310,34 @@ mod tests {
         assert_eq!(conn.word.try_take(), Some(Took::Exchange));
         drop(io);
         assert!(conn.exchange().is_some(), "the answer depends on it");
+    }
+
+    struct Woken(AtomicU32);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn whoever_was_taken_with_nothing_on_it_is_not_woken_again() {
+        let server = Arc::new(Shared::new(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap());
+        let taken = [false, true].map(|asks| {
+            let conn = Arc::new(Conn::new(Arc::new(Silent(UnixStream::pair().unwrap().0))));
+            let io = TrackedIo::new(server.clone(), conn.clone());
+            let woken = Arc::new(Woken(AtomicU32::new(0)));
+            conn.task.register(&Waker::from(woken.clone()));
+            if asks {
+                conn.word.begin_request(false, false).unwrap();
+                let exchange = Exchange::new(&Request::new(()), false, Gate::new().enter().unwrap());
+                conn.set_exchange(Some(Arc::new(exchange)));
+            }
+            assert!(conn.word.try_take().is_some());
+            (io, woken)
+        });
+        server.go_on(Phase::Forced);
+        let wakes = taken.map(|(_io, woken)| woken.0.load(Ordering::Relaxed));
+        assert_eq!(wakes, [0, 1], "idle, and with a request");
     }
 }

@@ -53,7 +53,7 @@ impl Drainable for Server {
     }
 
     fn force(&self) {
-        let left = self.shared.conns();
+        let left = self.shared.unfinished();
         let responding =
             left.iter().filter(|conn| conn.word.phase() == word::Phase::Responding).count() as u64;
         for conn in &left {

@@ -78,8 +78,7 @@ impl Shared {
     }
 
     pub(crate) fn conns(&self) -> Vec<Arc<Conn>> {
-        let conns = self.conns.lock().unwrap_or_else(PoisonError::into_inner);
-        conns.iter().map(|(_, conn)| conn.clone()).collect()
+        self.conns_that(|_| true)
     }
 
     /// Newcomers are refused from here on: better than reset when the process ends. (Whose handshake is under way is
@@ -120,10 +119,21 @@ impl Shared {
         self.config().shared_listener
     }
 
-    /// Goes on, and tells every connection's task.
+    /// Those whose task has not heard its last yet.
+    pub(crate) fn unfinished(&self) -> Vec<Arc<Conn>> {
+        // To hold the others is to close them: at the end there may be no time for ten thousand.
+        self.conns_that(|conn| !conn.is_left_to_the_rescue())
+    }
+
+    fn conns_that(&self, matter: impl Fn(&Conn) -> bool) -> Vec<Arc<Conn>> {
+        let conns = self.conns.lock().unwrap_or_else(PoisonError::into_inner);
+        conns.iter().filter(|(_, conn)| matter(conn)).map(|(_, conn)| conn.clone()).collect()
+    }
+
+    /// Goes on, and tells every connection's task that has to know.
     pub(crate) fn go_on(&self, to: Phase) {
         if self.advance(to) {
-            for conn in self.conns() {
+            for conn in self.unfinished() {
                 self.wake(&conn);
             }
             let _ = catch_unwind(AssertUnwindSafe(|| self.accepting.wake()));

@@ -1,0 +1,180 @@
+//! What is written at once.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use redb::{Database, ReadableTable};
+use serde_json::value::RawValue;
+
+use super::{
+    reading::Trouble,
+    record::{CHECKPOINTS, ENDS, End, Found, JOBS, RUNS, Record, Row, Run},
+};
+
+/// Everything that one transaction writes: first the runs, then the puts, then the notes.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) runs: HashMap<u64, Option<Run>>,
+    pub(crate) puts: Vec<Put>,
+    pub(crate) notes: HashMap<Row, Note>,
+}
+
+/// A job that comes into the journal.
+#[derive(Clone, Debug)]
+pub(crate) struct Put {
+    pub(crate) row: Row,
+    pub(crate) record: Arc<Record>,
+    pub(crate) checkpoint: Option<Arc<RawValue>>,
+    /// It comes at a shutdown's end. If it is there already, what is known of it stands.
+    pub(crate) end: Option<End>,
+    /// The begin that this one follows, which goes.
+    pub(crate) instead_of: Option<Arc<Found>>,
+}
+
+/// What has happened to a job since its last note. Notes may wait, and only the latest counts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Note {
+    /// It is no longer of interest; the rest of the note is not either.
+    pub(crate) forget: bool,
+    pub(crate) checkpoint: Option<Arc<RawValue>>,
+    pub(crate) end: Option<End>,
+    /// It is to be there, though a failed write may have removed it.
+    pub(crate) restore: Option<Arc<Record>>,
+}
+
+impl Note {
+    pub(crate) fn forget() -> Self {
+        Note { forget: true, ..Note::default() }
+    }
+
+    pub(crate) fn restore(found: &Found) -> Self {
+        Note {
+            forget: false,
+            checkpoint: found.checkpoint.clone(),
+            end: Some(found.end.clone()).filter(End::says_something),
+            restore: Some(found.record.clone()),
+        }
+    }
+
+    /// Adds what came later.
+    pub(crate) fn then(&mut self, later: Note) {
+        self.forget |= later.forget;
+        if self.forget {
+            *self = Note::forget();
+            return;
+        }
+        self.checkpoint = later.checkpoint.or(self.checkpoint.take());
+        self.end = later.end.or(self.end.take());
+        self.restore = later.restore.or(self.restore.take());
+    }
+
+    fn is_annotation(&self) -> bool {
+        self.checkpoint.is_some() || self.end.is_some()
+    }
+}
+
+impl Batch {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.runs.is_empty() && self.puts.is_empty() && self.notes.is_empty()
+    }
+
+    pub(super) fn write(&self, database: &Database, annotated: &HashSet<Row>) -> Result<(), Trouble> {
+        let write = database.begin_write()?;
+        if !self.runs.is_empty() {
+            let mut runs = write.open_table(RUNS)?;
+            for (number, run) in &self.runs {
+                match run {
+                    Some(run) => runs.insert(number, (&*run.component, &*run.reason))?,
+                    None => runs.remove(number)?,
+                };
+            }
+        }
+        if !self.puts.is_empty() || self.notes.values().any(|note| note.forget || note.restore.is_some()) {
+            let mut jobs = write.open_table(JOBS)?;
+            for put in &self.puts {
+                if let Some(old) = &put.instead_of {
+                    jobs.remove(old.row)?;
+                }
+                if put.end.is_none() || jobs.get(put.row)?.is_none() {
+                    insert(&mut jobs, put.row, &put.record)?;
+                }
+            }
+            for (&row, note) in &self.notes {
+                if note.forget {
+                    jobs.remove(row)?;
+                } else if let Some(record) = &note.restore {
+                    insert(&mut jobs, row, record)?;
+                }
+            }
+        }
+        let annotations: Vec<_> = self.annotations(annotated).collect();
+        if !annotations.is_empty() {
+            let (mut checkpoints, mut ends) = (write.open_table(CHECKPOINTS)?, write.open_table(ENDS)?);
+            for annotation in annotations {
+                match annotation {
+                    (row, None) => {
+                        checkpoints.remove(row)?;
+                        ends.remove(row)?;
+                    }
+                    (row, Some((checkpoint, end))) => {
+                        if let Some(checkpoint) = checkpoint {
+                            checkpoints.insert(row, checkpoint.get())?;
+                        }
+                        if let Some(end) = end {
+                            ends.insert(row, (&*end.reason, end.in_doubt))?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(write.commit()?)
+    }
+
+    /// The rows that get a checkpoint or an end, and those that lose what they have.
+    fn annotations<'a>(
+        &'a self,
+        annotated: &HashSet<Row>,
+    ) -> impl Iterator<Item = (Row, Option<Annotation<'a>>)> {
+        let gone = self.puts.iter().filter_map(|put| Some(put.instead_of.as_ref()?.row));
+        let gone = gone.filter(|old| annotated.contains(old));
+        let put = self.puts.iter().filter(|put| put.checkpoint.is_some() || put.end.is_some());
+        // Those that come and go at once bring theirs along.
+        let brought: HashSet<_> = put.clone().map(|put| put.row).collect();
+        let noted = self.notes.iter().filter_map(move |(&row, note)| {
+            if note.forget {
+                (annotated.contains(&row) || brought.contains(&row)).then_some((row, None))
+            } else {
+                note.is_annotation().then_some((row, Some((note.checkpoint.as_ref(), note.end.as_ref()))))
+            }
+        });
+        gone.map(|row| (row, None))
+            .chain(put.map(|put| (put.row, Some((put.checkpoint.as_ref(), put.end.as_ref())))))
+            .chain(noted)
+    }
+
+    /// The rows that have a checkpoint or an end now that this was written, or, if it failed, may have.
+    pub(super) fn annotate(&self, annotated: &mut HashSet<Row>, written: bool) {
+        let changed: Vec<_> = self.annotations(annotated).map(|(row, kept)| (row, kept.is_some())).collect();
+        for (row, kept) in changed {
+            if kept {
+                annotated.insert(row);
+            } else if written {
+                annotated.remove(&row);
+            }
+        }
+    }
+}
+
+type Annotation<'a> = (Option<&'a Arc<RawValue>>, Option<&'a End>);
+
+fn insert(
+    jobs: &mut redb::Table<'_, Row, (u64, u64, &str, &str, &str)>,
+    row: Row,
+    record: &Record,
+) -> Result<(), Trouble> {
+    let past = record.past.to_text();
+    jobs.insert(row, (record.run, record.began, &*record.id, &*past, record.payload.get()))?;
+    Ok(())
+}

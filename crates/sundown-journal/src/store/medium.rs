@@ -1,0 +1,127 @@
+//! Where a journal's bytes are: a file, the one that will take its place, and the lock that keeps others out.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use redb::StorageBackend;
+
+use crate::JournalError;
+
+/// Who may look at the journal and at what stands beside it: its owner.
+const MODE: u32 = 0o600;
+
+/// A place for a journal.
+pub(crate) trait Medium: Send + 'static {
+    /// The journal's file, if there is one.
+    fn open(&mut self) -> io::Result<Option<Arc<dyn StorageBackend>>>;
+
+    /// An empty file beside it.
+    fn begin_copy(&mut self) -> io::Result<Arc<dyn StorageBackend>>;
+
+    /// The file beside it takes its place. When this returns without an error, it has done so on the disk too.
+    fn replace(&mut self) -> io::Result<()>;
+}
+
+/// A file in a directory.
+///
+/// The lock is on a file of its own, which stays where it is, since the journal's file is replaced now and then.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    /// Held, and let go of by the system, whatever way the process ends.
+    _lock: File,
+}
+
+impl Directory {
+    pub(crate) fn lock(path: &Path) -> Result<Self, JournalError> {
+        let failed = |source| JournalError::Io { path: path.to_owned(), done: "opened", source };
+        let path = resolve(path).map_err(failed)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(MODE)
+            .open(beside(&path, "lock"))
+            .map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Directory { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(JournalError::InUse { path }),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+}
+
+/// The file's one name, whatever links lead to it: it is what is locked, and what is replaced.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    if let Ok(path) = fs::canonicalize(path) {
+        return Ok(path);
+    }
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    Ok(fs::canonicalize(directory.unwrap_or(Path::new(".")))?.join(name))
+}
+
+fn beside(path: &Path, what: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(what);
+    name.into()
+}
+
+impl Medium for Directory {
+    fn open(&mut self) -> io::Result<Option<Arc<dyn StorageBackend>>> {
+        match OpenOptions::new().read(true).write(true).open(&self.path) {
+            Ok(file) => Ok(Some(Arc::new(Disk(file)))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn begin_copy(&mut self) -> io::Result<Arc<dyn StorageBackend>> {
+        let path = beside(&self.path, "new");
+        // What a crash has left.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => (),
+        }
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(path)?;
+        Ok(Arc::new(Disk(file)))
+    }
+
+    fn replace(&mut self) -> io::Result<()> {
+        fs::rename(beside(&self.path, "new"), &self.path)?;
+        let directory = self.path.parent().ok_or(io::ErrorKind::InvalidFilename)?;
+        File::open(directory)?.sync_all()
+    }
+}
+
+/// A file of the system's.
+#[derive(Debug)]
+struct Disk(File);
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(data, offset)
+    }
+}

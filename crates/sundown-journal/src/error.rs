@@ -149,3 +149,24 @@ pub enum CheckpointError {
     #[error(transparent)]
     Full(#[from] Full),
 }
+
+/// Why a job of an earlier process could not be begun again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResumeError {
+    /// Somebody has it already: it was resumed, or is being handed over.
+    #[error("somebody sees to the job already")]
+    Taken,
+    /// Its payload is not of this store's type.
+    #[error("the payload is not of this type: {0}")]
+    Payload(#[source] serde_json::Error),
+    /// It could not begin.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+}
+
+impl From<Draining> for ResumeError {
+    fn from(draining: Draining) -> Self {
+        ResumeError::Begin(draining.into())
+    }
+}

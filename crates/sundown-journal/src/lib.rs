@@ -1,12 +1,32 @@
 //! Jobs that survive the process.
 
 #![forbid(unsafe_code)]
-#![allow(dead_code)]
+
+mod journal;
+
+mod jobs;
+
+mod job;
+
+mod recovered;
+
+mod hand_over;
+mod last_link;
+
 mod error;
 mod store;
+mod text;
 mod writer;
 
 #[cfg(test)]
 mod disk;
 
-pub use self::error::{BeginError, CheckpointError, Full, JournalError, WriteError};
+pub use self::{
+    error::{BeginError, CheckpointError, Full, JournalError, ResumeError, WriteError},
+    hand_over::HandedOver,
+    job::{DurableCommit, DurableJob},
+    jobs::{DurableJobs, DurableReservation},
+    journal::{Journal, Options},
+    last_link::LastLink,
+    recovered::Recovered,
+};

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{
     reading::Trouble,
-    record::{CHECKPOINTS, ENDS, End, Found, JOBS, RUNS, Record, Row, Run},
+    record::{CHECKPOINTS, ENDS, End, Found, JOBS, RUNS, Record, Row, Run, past_to_text, reason_to_text},
 };
 
 /// Everything that one transaction writes: first the runs, then the puts, then the notes.
@@ -86,7 +86,9 @@ impl Batch {
             let mut runs = write.open_table(RUNS)?;
             for (number, run) in &self.runs {
                 match run {
-                    Some(run) => runs.insert(number, (&*run.component, &*run.reason))?,
+                    Some(run) => {
+                        runs.insert(number, (&*run.component, &*reason_to_text(run.reason.as_ref())))?
+                    }
                     None => runs.remove(number)?,
                 };
             }
@@ -112,18 +114,21 @@ impl Batch {
         let annotations: Vec<_> = self.annotations(annotated).collect();
         if !annotations.is_empty() {
             let (mut checkpoints, mut ends) = (write.open_table(CHECKPOINTS)?, write.open_table(ENDS)?);
+            let jobs = write.open_table(JOBS)?;
             for annotation in annotations {
                 match annotation {
                     (row, None) => {
                         checkpoints.remove(row)?;
                         ends.remove(row)?;
                     }
+                    // It was said before the job was forgotten, and written after.
+                    (row, Some(_)) if jobs.get(row)?.is_none() => (),
                     (row, Some((checkpoint, end))) => {
                         if let Some(checkpoint) = checkpoint {
                             checkpoints.insert(row, checkpoint.get())?;
                         }
                         if let Some(end) = end {
-                            ends.insert(row, (&*end.reason, end.in_doubt))?;
+                            ends.insert(row, (&*reason_to_text(end.reason.as_ref()), end.in_doubt))?;
                         }
                     }
                 }
@@ -174,7 +179,7 @@ fn insert(
     row: Row,
     record: &Record,
 ) -> Result<(), Trouble> {
-    let past = record.past.to_text();
-    jobs.insert(row, (record.run, record.began, &*record.id, &*past, record.payload.get()))?;
+    let past = past_to_text(&record.past).map_err(|error| Trouble::Other(error.to_string()))?;
+    jobs.insert(row, (record.run, record.began, record.id.as_str(), &*past, record.payload.get()))?;
     Ok(())
 }

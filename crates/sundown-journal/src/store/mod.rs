@@ -30,19 +30,15 @@ pub(crate) use self::{
     batch::{Batch, Note, Put},
     frame::FORMAT,
     medium::{Directory, Medium},
-    reading::{Contents, OpenError},
-    record::{End, Found, Past, Record, Row, Run, size, size_of_checkpoint},
+    reading::{Contents, OpenError, Trouble},
+    record::{End, Found, Record, Row, Run, key_of, row_of, size, size_of_checkpoint},
 };
 use self::{
     frame::{Frame, Framed, Health},
     overlay::Overlay,
-    reading::Trouble,
     record::{CHECKPOINTS, ENDS, JOBS, RUNS},
 };
 use crate::WriteError;
-
-#[cfg(test)]
-pub(crate) use self::record::row;
 
 /// How much of the file the store keeps in memory, in bytes: it writes more than it reads.
 const CACHE: usize = 8 << 20;

@@ -4,8 +4,11 @@ use std::{collections::BTreeMap, io, iter::Peekable, sync::Arc};
 
 use redb::{Database, ReadableDatabase, ReadableTable};
 use serde_json::value::RawValue;
+use sundown::JobId;
 
-use super::record::{CHECKPOINTS, ENDS, End, Found, JOBS, Past, RUNS, Record, Row, Run};
+use super::record::{
+    CHECKPOINTS, ENDS, End, Found, JOBS, RUNS, Record, Row, Run, past_from_text, reason_from_text,
+};
 
 /// All that was found.
 #[derive(Debug, Default)]
@@ -21,7 +24,10 @@ impl Contents {
         for row in read.open_table(RUNS)?.iter()? {
             let (number, run) = row?;
             let (component, reason) = run.value();
-            contents.runs.insert(number.value(), Run { component: component.into(), reason: reason.into() });
+            contents.runs.insert(
+                number.value(),
+                Run { component: component.into(), reason: reason_from_text(reason) },
+            );
         }
         let (checkpoints, ends) = (read.open_table(CHECKPOINTS)?, read.open_table(ENDS)?);
         // Few have one: they are walked beside the jobs instead of being looked up.
@@ -30,11 +36,12 @@ impl Contents {
             let (row, job) = job?;
             let row = row.value();
             let (run, began, id, past, payload) = job.value();
-            let past = Past::from_text(past).map_err(|error| damaged("past", row, &error))?;
+            let past = past_from_text(past).map_err(|error| damaged("past", row, &error))?;
+            let id = JobId::new(id).map_err(|error| damaged("id", row, &error))?;
             let payload = text(payload).map_err(|error| damaged("payload", row, &error))?;
             let mut found = Found {
                 row,
-                record: Arc::new(Record { run, began, id: id.into(), past, payload }),
+                record: Arc::new(Record { run, began, id, past, payload }),
                 checkpoint: None,
                 end: End::default(),
             };
@@ -44,7 +51,7 @@ impl Contents {
             }
             if let Some(end) = at(&mut ends, row)? {
                 let (reason, in_doubt) = end.value();
-                found.end = End { reason: reason.into(), in_doubt };
+                found.end = End { reason: reason_from_text(reason), in_doubt };
             }
             contents.jobs.push(found);
         }
@@ -76,7 +83,7 @@ fn text(json: &str) -> serde_json::Result<Arc<RawValue>> {
     RawValue::from_string(json.to_owned()).map(Arc::from)
 }
 
-fn damaged(what: &str, row: Row, error: &serde_json::Error) -> Trouble {
+fn damaged(what: &str, row: Row, error: &dyn std::error::Error) -> Trouble {
     Trouble::Damaged(format!("the {what} of job {:032x}-{} is not what was written: {error}", row.0, row.1))
 }
 

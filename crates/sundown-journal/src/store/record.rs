@@ -3,12 +3,23 @@
 use std::sync::Arc;
 
 use redb::TableDefinition;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize,
+    de::{IntoDeserializer, value},
+};
 use serde_json::value::RawValue;
-use uuid::Uuid;
+use sundown::{JobId, Key, Past, Reason, Uuid};
 
 /// A job's key as the store orders it: the instance, then the sequence, so that jobs of one process lie side by side.
 pub(crate) type Row = (u128, u64);
+
+pub(crate) fn row_of(key: Key) -> Row {
+    (key.instance().as_u128(), key.sequence())
+}
+
+pub(crate) fn key_of(row: Row) -> Key {
+    Key::new(Uuid::from_u128(row.0), row.1)
+}
 
 /// Every job that has begun and not ended: its run, the milliseconds since 1970 when it began, its id, its [`Past`] as
 /// JSON (nothing if it has none), its payload as JSON.
@@ -29,54 +40,42 @@ pub(crate) struct Record {
     pub(crate) run: u64,
     /// In milliseconds since 1970, by the machine's clock.
     pub(crate) began: u64,
-    pub(crate) id: Arc<str>,
+    pub(crate) id: JobId,
     pub(crate) past: Past,
     pub(crate) payload: Arc<RawValue>,
 }
 
-/// The begins of a job before this one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Past {
-    pub(crate) attempts: u32,
-    /// How the latest of them ended, in words.
-    pub(crate) ends: Vec<String>,
+/// The past as it is stored: most have none.
+pub(super) fn past_to_text(past: &Past) -> serde_json::Result<String> {
+    if *past == Past::default() { Ok(String::new()) } else { serde_json::to_string(past) }
 }
 
-impl Past {
-    /// As many ends as are kept: enough to see a pattern, and no more however often a job comes back.
-    const KEPT: usize = 16;
+pub(super) fn past_from_text(text: &str) -> serde_json::Result<Past> {
+    if text.is_empty() { Ok(Past::default()) } else { serde_json::from_str(text) }
+}
 
-    /// One more begin, which ended for that reason.
-    pub(crate) fn after(&self, reason: &str) -> Past {
-        let from = (self.ends.len() + 1).saturating_sub(Self::KEPT);
-        let ends = self.ends.iter().skip(from).cloned().chain([reason.to_owned()]).collect();
-        Past { attempts: self.attempts.saturating_add(1), ends }
-    }
+/// A reason as it is stored: its text, or nothing.
+pub(super) fn reason_to_text(reason: Option<&Reason>) -> String {
+    reason.map(ToString::to_string).unwrap_or_default()
+}
 
-    pub(super) fn to_text(&self) -> String {
-        if *self == Past::default() {
-            return String::new();
-        }
-        serde_json::to_string(self).unwrap_or_default()
-    }
-
-    pub(super) fn from_text(text: &str) -> serde_json::Result<Self> {
-        if text.is_empty() { Ok(Past::default()) } else { serde_json::from_str(text) }
-    }
+pub(super) fn reason_from_text(text: &str) -> Option<Reason> {
+    let text = Some(text).filter(|text| !text.is_empty())?;
+    Reason::deserialize(IntoDeserializer::<value::Error>::into_deserializer(text)).ok()
 }
 
 /// How a shutdown has left a job.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct End {
-    /// Empty: as its run says.
-    pub(crate) reason: Arc<str>,
+    /// None: as its run says.
+    pub(crate) reason: Option<Reason>,
     pub(crate) in_doubt: bool,
 }
 
 impl End {
     /// Whether there is more to say than the job's run does.
     pub(crate) fn says_something(&self) -> bool {
-        self.in_doubt || !self.reason.is_empty()
+        self.in_doubt || self.reason.is_some()
     }
 }
 
@@ -84,8 +83,8 @@ impl End {
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) component: Arc<str>,
-    /// Empty: it ended without a word, or has not ended.
-    pub(crate) reason: Arc<str>,
+    /// None: it ended without a word, or has not ended.
+    pub(crate) reason: Option<Reason>,
 }
 
 /// A job that was found when the journal was opened.
@@ -99,17 +98,10 @@ pub(crate) struct Found {
 
 /// How many bytes a job takes, roughly: what is its own, and its share of keys, pages and trees.
 pub(crate) fn size(record: &Record) -> u64 {
-    let ends: usize = record.past.ends.iter().map(|end| end.len() + 4).sum();
-    128 + (record.id.len() + ends + record.payload.get().len()) as u64
+    128 + (record.id.as_str().len() + 32 * record.past.ends().len() + record.payload.get().len()) as u64
 }
 
 /// The same of a checkpoint.
 pub(crate) fn size_of_checkpoint(checkpoint: &RawValue) -> u64 {
     64 + checkpoint.get().len() as u64
-}
-
-/// A key for tests.
-#[cfg(test)]
-pub(crate) fn row(sequence: u64) -> Row {
-    (Uuid::nil().as_u128(), sequence)
 }

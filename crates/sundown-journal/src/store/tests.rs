@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 use serde_json::value::to_raw_value;
+use sundown::Past;
 
 use super::*;
 use crate::disk::{Disk, Faults, sized};
@@ -11,9 +12,13 @@ use crate::disk::{Disk, Faults, sized};
 /// Jobs by row, each with its checkpoint.
 type Model = BTreeMap<Row, Option<String>>;
 
+fn row(sequence: u64) -> Row {
+    (7, sequence)
+}
+
 fn record(sequence: u64) -> Arc<Record> {
     let payload = to_raw_value(&"x".repeat((sequence % 300) as usize)).unwrap().into();
-    let id = format!("job-{sequence}").into();
+    let id = format!("job-{sequence}").try_into().unwrap();
     Arc::new(Record { run: 1, began: sequence, id, past: Past::default(), payload })
 }
 
@@ -34,7 +39,7 @@ fn model(contents: &Contents) -> Model {
 fn open(disk: &Disk) -> (Store, Model) {
     let (store, contents) = Store::open(disk.medium()).unwrap();
     for job in &contents.jobs {
-        assert_eq!(*job.record.id, format!("job-{}", job.row.1));
+        assert_eq!(job.record.id.as_str(), format!("job-{}", job.row.1));
         assert_eq!(job.record.payload.get(), record(job.row.1).payload.get());
     }
     (store, model(&contents))

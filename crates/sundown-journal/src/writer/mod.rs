@@ -27,9 +27,9 @@ use std::{
 
 use sundown::Watch;
 
-use self::queue::{Joining, Work};
+use self::queue::Work;
 pub(crate) use self::{
-    queue::{Answer, Queue},
+    queue::{Answer, Joining, Queue},
     room::{Room, Space},
 };
 use crate::{
@@ -117,8 +117,7 @@ impl Body {
             if joined.announced.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
                 return true;
             }
-            let reason = joined.watch.reason().map(ToString::to_string).unwrap_or_default();
-            let run = Run { component: joined.component.clone(), reason: reason.into() };
+            let run = Run { component: joined.component.clone(), reason: joined.watch.reason().cloned() };
             work.batch.runs.insert(joined.run, Some(run));
             false
         });

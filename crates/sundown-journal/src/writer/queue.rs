@@ -58,7 +58,6 @@ pub(crate) struct Work {
     pub(crate) putting: Vec<oneshot::Sender<Answer>>,
     pub(crate) flushing: Vec<oneshot::Sender<Answer>>,
     pub(crate) joining: Vec<Joining>,
-    pub(crate) announced: bool,
     /// Nothing comes any more.
     pub(crate) closed: bool,
 }
@@ -185,13 +184,12 @@ impl Waiting {
     }
 
     fn take(&mut self) -> Work {
-        self.since = None;
+        (self.since, self.announced) = (None, false);
         Work {
             batch: mem::take(&mut self.batch),
             putting: mem::take(&mut self.putting),
             flushing: mem::take(&mut self.flushing),
             joining: mem::take(&mut self.joining),
-            announced: mem::take(&mut self.announced),
             closed: self.closed,
         }
     }

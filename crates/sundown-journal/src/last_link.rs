@@ -1,0 +1,141 @@
+//! The journal as the last in line of those that take jobs over.
+
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use futures_channel::oneshot;
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+use sundown::{HandOver, IncompleteJob, Key, Notifier, NotifyError, Past, panic_message};
+
+use crate::{
+    Journal,
+    store::{End, Put, Record, row_of, size, size_of_checkpoint},
+    writer::{Answer, Space},
+};
+
+/// Takes over what nobody else did, by writing it down: see [`Journal::as_last_link`].
+///
+/// Nothing is written while the service runs. At the hand-over, what is offered goes into the journal, where the next
+/// process [finds it](Journal::left_over). A job is acknowledged only when it is on the disk, and only by a link that
+/// [`outlives_the_instance`](Self::outlives_the_instance): on some platforms a directory is memory and goes with the
+/// container.
+///
+/// # Examples
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use sundown_journal::Journal;
+///
+/// let journal = Journal::open("/var/lib/resizer/jobs.journal")?;
+/// // A disk of its own, mounted there: what is written is found by whoever runs next.
+/// let last = journal.as_last_link().outlives_the_instance();
+/// # let _ = last;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct LastLink {
+    journal: Journal,
+    outlives: bool,
+}
+
+impl LastLink {
+    pub(crate) fn new(journal: Journal) -> Self {
+        LastLink { journal, outlives: false }
+    }
+
+    /// The journal's directory is there after this process and its container or machine have gone, and somebody will
+    /// open the journal again: what is written is acknowledged.
+    #[must_use]
+    pub fn outlives_the_instance(self) -> Self {
+        LastLink { outlives: true, ..self }
+    }
+
+    /// Puts a job into the queue. Runs the payload's own code.
+    fn put(&self, job: &IncompleteJob, run: u64) -> Result<Writing, NotifyError> {
+        let failed = |why| NotifyError::new(format!("job {} could not be written down: {why}", job.id()));
+        let written = catch_unwind(AssertUnwindSafe(|| Parts::of(job)));
+        let parts = written.unwrap_or_else(|panic| Err(panic_message(&*panic).to_owned())).map_err(failed)?;
+        let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let record = Record {
+            run,
+            began: u64::try_from(began.saturating_sub(job.age()).as_millis()).unwrap_or(u64::MAX),
+            id: job.id().clone(),
+            past: past(job).map_err(|error| failed(error.to_string()))?,
+            payload: parts.payload.into(),
+        };
+        let checkpoint: Option<Arc<RawValue>> = parts.checkpoint.map(Into::into);
+        let bytes = size(&record) + checkpoint.as_deref().map_or(0, size_of_checkpoint);
+        let space = self.journal.inner.room.take(1, bytes).map_err(|full| failed(full.to_string()))?;
+        let end = Some(End { reason: Some(job.reason().clone()), in_doubt: job.is_in_doubt() });
+        let (row, record) = (row_of(job.key()), Arc::new(record));
+        let answer = self.journal.queue().put(Put { row, record, checkpoint, end, instead_of: None });
+        Ok(Writing { key: job.key(), space, answer })
+    }
+}
+
+struct Writing {
+    key: Key,
+    space: Space,
+    answer: oneshot::Receiver<Answer>,
+}
+
+/// What a job says of itself that only its own code knows.
+#[derive(Deserialize)]
+struct Parts {
+    payload: Box<RawValue>,
+    checkpoint: Option<Box<RawValue>>,
+}
+
+impl Parts {
+    fn of(job: &IncompleteJob) -> Result<Self, String> {
+        let text = serde_json::to_string(job).map_err(|error| error.to_string())?;
+        serde_json::from_str(&text).map_err(|error| error.to_string())
+    }
+}
+
+/// The attempts before the one that was cut short.
+fn past(job: &IncompleteJob) -> serde_json::Result<Past> {
+    let attempts = job.attempts().saturating_sub(1);
+    serde_json::from_value(json!({ "attempts": attempts, "ends": job.earlier_ends() }))
+}
+
+#[sundown::async_trait]
+impl Notifier for LastLink {
+    /// # Errors
+    ///
+    /// When a job could not be written down; the others were.
+    async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
+        let mut runs = HashMap::new();
+        let (mut writing, mut failed) = (Vec::new(), None);
+        for job in hand_over.jobs().iter().filter(|job| !job.is_acknowledged()) {
+            let new_run = || self.journal.new_run(job.component().into(), None);
+            let run = *runs.entry(job.component()).or_insert_with(new_run);
+            match self.put(job, run) {
+                Ok(put) => writing.push(put),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        for Writing { key, space, answer } in writing {
+            match answer.await {
+                Ok(Ok(())) => {
+                    space.keep();
+                    // First, so that whoever sees it acknowledged also sees by whom.
+                    self.journal.keep(row_of(key));
+                    if self.outlives {
+                        hand_over.acknowledge(key);
+                    }
+                }
+                Ok(Err(error)) => {
+                    failed = failed.or(Some(NotifyError::new("nothing was written").because(error)))
+                }
+                Err(_) => failed = failed.or(Some(NotifyError::new("the journal is closed"))),
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}

@@ -279,7 +279,11 @@ async fn what_a_shutdown_hands_over_is_forgotten_and_the_rest_is_offered_again()
         shutdown.hurry();
         let report = shutdown.finished().await;
         assert_eq!(report.jobs.handed_over.len(), 1);
-        assert_eq!(report.components[0].notes, [("jobs kept in the journal".to_owned(), 1)], "the other is under way");
+        assert_eq!(
+            report.components[0].notes,
+            [("jobs kept in the journal".to_owned(), 1)],
+            "the other is under way"
+        );
         drop((odd, even));
     }
     // By the next process's shutdown, though it has begun nothing itself.

@@ -140,7 +140,7 @@ impl Offered<'_> {
         let rest = self.held.drain(..).zip(self.offer.jobs()).filter_map(|(held, job)| {
             let row = held.job.found.row;
             if job.is_acknowledged() && !self.journal.keeps(row) {
-                queue.note(row, Note::forget());
+                queue.forget(row);
                 acknowledged.push(job.id().clone());
                 return None;
             }

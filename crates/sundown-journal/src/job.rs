@@ -37,7 +37,7 @@ impl Kept {
 
     /// It has ended. Nobody waits for that to be written.
     fn forget(self) {
-        self.note(Note::forget());
+        self.component.journal.queue().forget(self.row);
     }
 
     /// It stays, for whoever sees to it.

@@ -215,7 +215,7 @@ impl Drop for Written<'_> {
         if let Some(old) = &self.old {
             queue.note(old.row, Note::restore(old));
         }
-        queue.note(self.row, Note::forget());
+        queue.forget(self.row);
     }
 }
 
@@ -255,7 +255,7 @@ impl Component {
             if self.journal.keeps(row) {
                 stay += 1;
             } else if ended || job.is_acknowledged() {
-                queue.note(row, Note::forget());
+                queue.forget(row);
                 let held = self.offered().remove(&row);
                 drop(held);
             } else {

@@ -13,12 +13,14 @@ use super::{
     record::{CHECKPOINTS, ENDS, End, Found, JOBS, RUNS, Record, Row, Run, past_to_text, reason_to_text},
 };
 
-/// Everything that one transaction writes: first the runs, then the puts, then the notes.
+/// Everything that one transaction writes, in this order.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) runs: HashMap<u64, Option<Run>>,
     pub(crate) puts: Vec<Put>,
     pub(crate) notes: HashMap<Row, Note>,
+    /// What is no longer of interest.
+    pub(crate) forgotten: Vec<Row>,
 }
 
 /// A job that comes into the journal.
@@ -36,8 +38,6 @@ pub(crate) struct Put {
 /// What has happened to a job since its last note. Notes may wait, and only the latest counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Note {
-    /// It is no longer of interest; the rest of the note is not either.
-    pub(crate) forget: bool,
     pub(crate) checkpoint: Option<Arc<RawValue>>,
     pub(crate) end: Option<End>,
     /// It is to be there, though a failed write may have removed it.
@@ -45,13 +45,8 @@ pub(crate) struct Note {
 }
 
 impl Note {
-    pub(crate) fn forget() -> Self {
-        Note { forget: true, ..Note::default() }
-    }
-
     pub(crate) fn restore(found: &Found) -> Self {
         Note {
-            forget: false,
             checkpoint: found.checkpoint.clone(),
             end: Some(found.end.clone()).filter(End::says_something),
             restore: Some(found.record.clone()),
@@ -60,11 +55,6 @@ impl Note {
 
     /// Adds what came later.
     pub(crate) fn then(&mut self, later: Note) {
-        self.forget |= later.forget;
-        if self.forget {
-            *self = Note::forget();
-            return;
-        }
         self.checkpoint = later.checkpoint.or(self.checkpoint.take());
         self.end = later.end.or(self.end.take());
         self.restore = later.restore.or(self.restore.take());
@@ -77,7 +67,7 @@ impl Note {
 
 impl Batch {
     pub(crate) fn is_empty(&self) -> bool {
-        self.runs.is_empty() && self.puts.is_empty() && self.notes.is_empty()
+        self.runs.is_empty() && self.puts.is_empty() && self.notes.is_empty() && self.forgotten.is_empty()
     }
 
     pub(super) fn write(&self, database: &Database, annotated: &HashSet<Row>) -> Result<(), Trouble> {
@@ -93,7 +83,8 @@ impl Batch {
                 };
             }
         }
-        if !self.puts.is_empty() || self.notes.values().any(|note| note.forget || note.restore.is_some()) {
+        let restores = self.notes.values().any(|note| note.restore.is_some());
+        if !self.puts.is_empty() || !self.forgotten.is_empty() || restores {
             let mut jobs = write.open_table(JOBS)?;
             for put in &self.puts {
                 if let Some(old) = &put.instead_of {
@@ -104,11 +95,12 @@ impl Batch {
                 }
             }
             for (&row, note) in &self.notes {
-                if note.forget {
-                    jobs.remove(row)?;
-                } else if let Some(record) = &note.restore {
+                if let Some(record) = &note.restore {
                     insert(&mut jobs, row, record)?;
                 }
+            }
+            for &row in &self.forgotten {
+                jobs.remove(row)?;
             }
         }
         let annotations: Vec<_> = self.annotations(annotated).collect();
@@ -140,23 +132,25 @@ impl Batch {
     /// The rows that get a checkpoint or an end, and those that lose what they have.
     fn annotations<'a>(
         &'a self,
-        annotated: &HashSet<Row>,
+        annotated: &'a HashSet<Row>,
     ) -> impl Iterator<Item = (Row, Option<Annotation<'a>>)> {
         let gone = self.puts.iter().filter_map(|put| Some(put.instead_of.as_ref()?.row));
         let gone = gone.filter(|old| annotated.contains(old));
         let put = self.puts.iter().filter(|put| put.checkpoint.is_some() || put.end.is_some());
+        let put = put.map(|put| (put.row, (put.checkpoint.as_ref(), put.end.as_ref())));
+        let noted = self.notes.iter().filter(|(_, note)| note.is_annotation());
+        let noted = noted.map(|(&row, note)| (row, (note.checkpoint.as_ref(), note.end.as_ref())));
         // Those that come and go at once bring theirs along.
-        let brought: HashSet<_> = put.clone().map(|put| put.row).collect();
-        let noted = self.notes.iter().filter_map(move |(&row, note)| {
-            if note.forget {
-                (annotated.contains(&row) || brought.contains(&row)).then_some((row, None))
-            } else {
-                note.is_annotation().then_some((row, Some((note.checkpoint.as_ref(), note.end.as_ref()))))
-            }
-        });
+        let brought: HashSet<_> = put.clone().chain(noted.clone()).map(|(row, _)| row).collect();
+        let is_there = move |row: &&Row| {
+            // Most batches have none, and then nothing is looked up.
+            (!annotated.is_empty() && annotated.contains(*row))
+                || (!brought.is_empty() && brought.contains(*row))
+        };
+        let forgotten = self.forgotten.iter().filter(is_there);
         gone.map(|row| (row, None))
-            .chain(put.map(|put| (put.row, Some((put.checkpoint.as_ref(), put.end.as_ref())))))
-            .chain(noted)
+            .chain(put.chain(noted).map(|(row, annotation)| (row, Some(annotation))))
+            .chain(forgotten.map(|&row| (row, None)))
     }
 
     /// The rows that have a checkpoint or an end now that this was written, or, if it failed, may have.

@@ -54,19 +54,19 @@ fn some_batch(dice: &mut Rng, before: &Model, next: &mut u64) -> (Batch, Model) 
         after.insert(row(*next), None);
     }
     for &row in before.keys() {
-        let note = match dice.u8(0..6) {
+        match dice.u8(0..6) {
             0 | 1 => {
                 after.remove(&row);
-                Note::forget()
+                batch.forgotten.push(row);
             }
             2 => {
                 let checkpoint = to_raw_value(&dice.u64(..)).unwrap();
                 after.insert(row, Some(checkpoint.get().to_owned()));
-                Note { checkpoint: Some(checkpoint.into()), ..Note::default() }
+                let checkpoint = Some(checkpoint.into());
+                batch.notes.insert(row, Note { checkpoint, ..Note::default() });
             }
-            _ => continue,
-        };
-        batch.notes.insert(row, note);
+            _ => (),
+        }
     }
     (batch, after)
 }
@@ -136,10 +136,8 @@ fn after_a_failed_sync_no_later_one_is_trusted_with_what_the_disk_may_have_lost(
                     .iter()
                     .filter_map(|(row, note)| Some((*row, Some(note.checkpoint.as_ref()?.get().to_owned())))),
             );
-            retried.retain(|row, _| batch.notes.get(row).is_none_or(|note| !note.forget));
-            for put in std::mem::take(&mut batch.puts) {
-                batch.notes.insert(put.row, Note::forget());
-            }
+            retried.retain(|row, _| !batch.forgotten.contains(row));
+            batch.forgotten.extend(std::mem::take(&mut batch.puts).into_iter().map(|put| put.row));
             disk.set(Faults::default());
             commit_in_time(&mut store, &batch).unwrap();
             known = retried;
@@ -218,8 +216,7 @@ fn under_churn_the_file_does_not_grow_for_ever() {
         let jobs = round * at_once..(round + 1) * at_once;
         store.commit(&puts(jobs.clone())).unwrap();
         most = most.max(disk.contents().len());
-        let notes = jobs.map(|sequence| (row(sequence), Note::forget())).collect();
-        store.commit(&Batch { notes, ..Batch::default() }).unwrap();
+        store.commit(&Batch { forgotten: jobs.map(row).collect(), ..Batch::default() }).unwrap();
         store.tidy(0);
         assert!(disk.contents().len() < SMALL as usize, "it is small once the jobs are done");
     }
@@ -264,7 +261,7 @@ fn a_torn_or_truncated_file_opens_whole_or_says_why_not() {
     let disk = Disk::default();
     let (mut store, _) = open(&disk);
     store.commit(&puts(0..200)).unwrap();
-    store.commit(&Batch { notes: [(row(3), Note::forget())].into(), ..Batch::default() }).unwrap();
+    store.commit(&Batch { forgotten: vec![row(3)], ..Batch::default() }).unwrap();
     let unclean = disk.contents();
     store.close().unwrap();
     let (mut opened, mut refused) = (0, 0);

@@ -149,7 +149,7 @@ fn undone(mut batch: Batch) -> Batch {
     for put in mem::take(&mut batch.puts) {
         // At a shutdown's end it comes from elsewhere: if it is here after all, it is offered once more.
         if put.end.is_none() {
-            batch.notes.insert(put.row, Note::forget());
+            batch.forgotten.push(put.row);
         }
         if let Some(old) = put.instead_of {
             batch.notes.insert(old.row, Note::restore(&old));

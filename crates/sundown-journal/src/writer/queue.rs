@@ -43,6 +43,8 @@ struct Waiting {
     /// Since when the oldest of what nobody waits for has been waiting.
     since: Option<Instant>,
     closed: bool,
+    /// The thread has nothing to wake up for.
+    sleeps_for_good: bool,
 }
 
 /// A component's jobs have joined a shutdown.
@@ -103,7 +105,19 @@ impl Queue {
         let mut waiting = self.lock();
         if !waiting.closed {
             waiting.batch.notes.entry(row).or_default().then(note);
-            self.be_lazy(&mut waiting);
+            self.be_lazy(waiting);
+        }
+    }
+
+    /// A job that is no longer of interest, likewise.
+    pub(crate) fn forget(&self, row: Row) {
+        let mut waiting = self.lock();
+        if !waiting.closed {
+            if !waiting.batch.notes.is_empty() {
+                waiting.batch.notes.remove(&row);
+            }
+            waiting.batch.forgotten.push(row);
+            self.be_lazy(waiting);
         }
     }
 
@@ -112,7 +126,7 @@ impl Queue {
         let mut waiting = self.lock();
         if !waiting.closed {
             waiting.batch.runs.insert(number, run);
-            self.be_lazy(&mut waiting);
+            self.be_lazy(waiting);
         }
     }
 
@@ -132,14 +146,23 @@ impl Queue {
     }
 
     /// Blocks until there is something to do. `paused`: what nobody waits for waits until then.
+    ///
+    /// For a while it looks by itself whether something lazy has come: under load, nobody has to wake it for that.
     pub(crate) fn next(&self, paused: Option<Instant>) -> Work {
         let mut waiting = self.lock();
+        let mut look = Some(Instant::now() + LAZY);
         loop {
             let due = waiting.since.map(|since| paused.unwrap_or(since + LAZY));
-            let left = due.map(|due| due.saturating_duration_since(Instant::now()));
-            if waiting.is_urgent() || left.is_some_and(|left| left.is_zero()) {
+            let left = due.or(look).map(|at| at.saturating_duration_since(Instant::now()));
+            let is_time = left.is_some_and(|left| left.is_zero());
+            if waiting.is_urgent() || (is_time && due.is_some()) {
                 return waiting.take();
             }
+            if is_time {
+                look = None;
+                continue;
+            }
+            waiting.sleeps_for_good = left.is_none();
             waiting = match left {
                 None => self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner),
                 Some(left) => {
@@ -158,17 +181,22 @@ impl Queue {
                 note.then(later);
             }
         }
+        waiting.batch.forgotten.extend(batch.forgotten);
         for (number, run) in batch.runs {
             waiting.batch.runs.entry(number).or_insert(run);
         }
-        self.be_lazy(&mut waiting);
+        self.be_lazy(waiting);
     }
 
-    /// The thread is there for what is lazy too: it is told when the first of it comes.
-    fn be_lazy(&self, waiting: &mut Waiting) {
+    /// The thread wakes up for what is lazy when it is time. Only if it sleeps for good must it be told.
+    fn be_lazy(&self, mut waiting: MutexGuard<'_, Waiting>) {
         if waiting.since.is_none() && !waiting.batch.is_empty() {
             waiting.since = Some(Instant::now());
-            self.arrived.notify_one();
+            let wake = std::mem::take(&mut waiting.sleeps_for_good);
+            drop(waiting);
+            if wake {
+                self.arrived.notify_one();
+            }
         }
     }
 

@@ -116,8 +116,7 @@ impl Options {
         })?;
         let runs = AtomicU64::new(contents.runs.last_key_value().map_or(0, |(last, _)| last + 1));
         forget_runs(&contents, writer.queue());
-        let pool = Pool::default();
-        pool.give_back(found(contents, &room));
+        let pool = Pool::new(found(contents, &room));
         let kept = Mutex::default();
         Ok(Journal { inner: Arc::new(Inner { path, pool, room, kept, runs, writer }) })
     }

@@ -136,7 +136,7 @@ pub(crate) struct Held {
 }
 
 /// Those that nobody sees to at the moment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pool {
     /// The lock guards the lists; no job's code runs under it.
     lists: Mutex<Lists>,
@@ -150,6 +150,11 @@ struct Lists {
 }
 
 impl Pool {
+    pub(crate) fn new(found: impl Iterator<Item = Held>) -> Self {
+        let jobs = found.map(|held| (held.job.found.row, held)).collect();
+        Pool { lists: Mutex::new(Lists { jobs, ..Lists::default() }) }
+    }
+
     pub(crate) fn list(&self) -> Vec<Recovered> {
         self.lock().jobs.values().map(|held| held.job.clone()).collect()
     }

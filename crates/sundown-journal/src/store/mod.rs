@@ -17,9 +17,11 @@ mod reading;
 mod record;
 
 use std::{
+    cell::Cell,
     collections::HashSet,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -221,10 +223,16 @@ impl Open {
             // The store would begin an empty one.
             return Err(Trouble::Damaged("it ends where the jobs should begin".into()));
         }
-        let database = Database::builder()
+        let repaired = Rc::new(Cell::new(false));
+        let noted = repaired.clone();
+        let mut database = Database::builder()
             .set_cache_size(CACHE)
-            .set_check_integrity_on_open(verify)
+            .set_repair_callback(move |_| noted.set(true))
             .create_with_backend(framed)?;
+        // To repair it is to look at every page.
+        if verify && !repaired.get() {
+            database.check_integrity()?;
+        }
         Ok(Open { database, health })
     }
 

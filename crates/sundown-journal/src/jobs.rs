@@ -252,14 +252,16 @@ impl Component {
         for job in jobs {
             let row = row_of(job.key());
             let ended = matches!(job.fate(), Fate::Completed | Fate::Failed);
-            if self.journal.keeps(row) {
-                stay += 1;
-            } else if ended || job.is_acknowledged() {
+            // What the journal itself has acknowledged is not forgotten for that.
+            if ended || (job.is_acknowledged() && !self.journal.keeps(row)) {
                 queue.forget(row);
                 let held = self.offered().remove(&row);
                 drop(held);
             } else {
                 stay += 1;
+                if self.journal.keeps(row) {
+                    continue;
+                }
                 let end = End { reason: Some(job.reason().clone()), in_doubt: job.is_in_doubt() };
                 queue.note(row, Note { end: Some(end), ..Note::default() });
             }

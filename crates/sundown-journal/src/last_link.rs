@@ -3,14 +3,16 @@
 use std::{
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
 use futures_channel::oneshot;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
-use sundown::{HandOver, IncompleteJob, Key, Notifier, NotifyError, Past, panic_message};
+use sundown::{
+    Fate, HandOver, IncompleteJob, Key, Notifier, NotifyError, Past, Report, Ticket, panic_message,
+};
 
 use crate::{
     Journal,
@@ -37,15 +39,17 @@ use crate::{
 /// # let _ = last;
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct LastLink {
     journal: Journal,
     outlives: bool,
+    /// Jobs that were written down in mid-commit: some of them end well after all. The lock guards the list.
+    in_doubt: Mutex<Vec<(Key, Ticket)>>,
 }
 
 impl LastLink {
     pub(crate) fn new(journal: Journal) -> Self {
-        LastLink { journal, outlives: false }
+        LastLink { journal, outlives: false, in_doubt: Mutex::default() }
     }
 
     /// The journal's directory is there after this process and its container or machine have gone, and somebody will
@@ -55,8 +59,12 @@ impl LastLink {
         LastLink { outlives: true, ..self }
     }
 
+    fn in_doubt(&self) -> MutexGuard<'_, Vec<(Key, Ticket)>> {
+        self.in_doubt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Puts a job into the queue. Runs the payload's own code.
-    fn put(&self, job: &IncompleteJob, run: u64) -> Result<Writing, NotifyError> {
+    fn put<'a>(&self, job: &'a IncompleteJob, run: u64) -> Result<Writing<'a>, NotifyError> {
         let failed = |why| NotifyError::new(format!("job {} could not be written down: {why}", job.id()));
         let written = catch_unwind(AssertUnwindSafe(|| Parts::of(job)));
         let parts = written.unwrap_or_else(|panic| Err(panic_message(&*panic).to_owned())).map_err(failed)?;
@@ -74,12 +82,12 @@ impl LastLink {
         let end = Some(End { reason: Some(job.reason().clone()), in_doubt: job.is_in_doubt() });
         let (row, record) = (row_of(job.key()), Arc::new(record));
         let answer = self.journal.queue().put(Put { row, record, checkpoint, end, instead_of: None });
-        Ok(Writing { key: job.key(), space, answer })
+        Ok(Writing { job, space, answer })
     }
 }
 
-struct Writing {
-    key: Key,
+struct Writing<'a> {
+    job: &'a IncompleteJob,
     space: Space,
     answer: oneshot::Receiver<Answer>,
 }
@@ -112,7 +120,8 @@ impl Notifier for LastLink {
     async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
         let mut runs = HashMap::new();
         let (mut writing, mut failed) = (Vec::new(), None);
-        for job in hand_over.jobs().iter().filter(|job| !job.is_acknowledged()) {
+        let all = hand_over.jobs().iter().chain(hand_over.in_doubt());
+        for job in all.filter(|job| !job.is_acknowledged()) {
             let new_run = || self.journal.new_run(job.component().into(), None);
             let run = *runs.entry(job.component()).or_insert_with(new_run);
             match self.put(job, run) {
@@ -120,22 +129,35 @@ impl Notifier for LastLink {
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        for Writing { key, space, answer } in writing {
+        for Writing { job, space, answer } in writing {
             match answer.await {
                 Ok(Ok(())) => {
                     space.keep();
                     // First, so that whoever sees it acknowledged also sees by whom.
-                    self.journal.keep(row_of(key));
+                    self.journal.keep(row_of(job.key()));
+                    if job.is_in_doubt() {
+                        self.in_doubt().push((job.key(), job.ticket()));
+                    }
                     if self.outlives {
-                        hand_over.acknowledge(key);
+                        hand_over.acknowledge(job.key());
                     }
                 }
                 Ok(Err(error)) => {
-                    failed = failed.or(Some(NotifyError::new("nothing was written").because(error)))
+                    failed = failed.or(Some(NotifyError::new("a job was not written down").because(error)))
                 }
                 Err(_) => failed = failed.or(Some(NotifyError::new("the journal is closed"))),
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+    /// Forgets the jobs that were in mid-commit and have ended well after all.
+    async fn finished(&self, _report: &Report) -> Result<(), NotifyError> {
+        let in_doubt = std::mem::take(&mut *self.in_doubt());
+        let ended = |job: &Ticket| matches!(job.fate(), Fate::Completed | Fate::Failed);
+        for (key, _) in in_doubt.iter().filter(|(_, job)| ended(job)) {
+            self.journal.queue().forget(row_of(*key));
+        }
+        let written = self.journal.flush().await;
+        written.map_err(|error| NotifyError::new("what ended well after all is not noted").because(error))
     }
 }

@@ -4,7 +4,7 @@ use std::{
     path::Path,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -12,12 +12,12 @@ use std::{
 };
 
 use fastrand::Rng;
-use sundown::{Drainable, HandOver, Notifier, NotifyError, Reason, Shutdown};
+use sundown::{Drainable, HandOver, Notifier, NotifyError, Reason, Report, Shutdown};
 use sundown_tokio::Tokio;
 use tokio::time::timeout;
 
 use crate::{
-    BeginError, DurableJobs, Journal, Options,
+    BeginError, DurableJobs, Journal, LastLink, Options,
     disk::{Disk, Faults},
 };
 
@@ -357,16 +357,37 @@ async fn what_a_notifier_acknowledges_counts_though_it_hangs_or_panics() {
     }
 }
 
+/// Lets a job in mid-commit end well, once it was written down.
+struct EndsThen {
+    link: LastLink,
+    ends: Arc<Mutex<Option<sundown::Commit<Vec<u32>>>>>,
+}
+
+#[sundown::async_trait]
+impl Notifier for EndsThen {
+    async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
+        let written = self.link.incomplete(hand_over).await;
+        let commit = self.ends.lock().unwrap().take();
+        commit.unwrap().done();
+        written
+    }
+
+    async fn finished(&self, report: &Report) -> Result<(), NotifyError> {
+        self.link.finished(report).await
+    }
+}
+
 #[tokio::test]
 async fn the_last_link_keeps_what_it_acknowledges() {
     // Jobs of another store, in memory, with a journal for the hand-over alone; and jobs of the journal's own.
     let disk = Disk::default();
     let journal = open(&disk);
+    let ends = Arc::new(Mutex::new(None));
     let (memory, durable) = (sundown::Jobs::new(), journal.jobs("durable"));
     let shutdown = Shutdown::embedded(Tokio::current())
         .component("memory", memory.clone())
         .component("durable", durable.clone())
-        .hand_over_to(journal.as_last_link().outlives_the_instance())
+        .hand_over_to(EndsThen { link: journal.as_last_link().outlives_the_instance(), ends: ends.clone() })
         .grace(Duration::from_secs(3))
         .start()
         .unwrap();
@@ -375,15 +396,18 @@ async fn the_last_link_keeps_what_it_acknowledges() {
     jobs[7].checkpoint("seventh");
     assert!(disk.operations() <= before + 40, "nothing is written while it runs, but for the runs");
     let job = durable.begin("durable", "x").await.unwrap();
+    let hangs = memory.begin("hangs", vec![]).unwrap().commit().unwrap();
+    *ends.lock().unwrap() = Some(memory.begin("ends well", vec![]).unwrap().commit().unwrap());
     shutdown.begin(Reason::Memory);
     shutdown.hurry();
     let report = shutdown.finished().await;
     assert_eq!((report.jobs.handed_over.len(), report.jobs.unacknowledged.len()), (101, 0));
-    drop((jobs, job));
+    drop((jobs, job, hangs));
     let next = after_a_cut(&disk);
     let left = next.left_over();
-    assert_eq!(left.len(), 101);
+    assert_eq!(left.len(), 102);
     let of = |id: &str| left.iter().find(|job| job.id().as_str() == id).unwrap();
+    assert!(of("hangs").is_in_doubt(), "and what ended well is not there");
     let seventh = of("memory-7");
     assert_eq!((seventh.component(), seventh.reason(), seventh.attempts()), ("memory", &Reason::Memory, 1));
     assert_eq!(seventh.payload::<Vec<u32>>().unwrap(), [7]);

@@ -103,7 +103,7 @@ fn dependencies(package: &str) -> Vec<String> {
 #[test]
 fn no_crate_brings_along_a_runtime_that_is_not_its_own() {
     let runtimes: &[&str] = &["smol", "async-std", "async-io", "mio", "sundown-tokio"];
-    let cases: [(&str, &[&str], &[&str]); 8] = [
+    let cases: [(&str, &[&str], &[&str]); 10] = [
         ("sundown-smol", &["smol", "async-io"], &["tokio", "async-std"]),
         ("sundown-async-std", &["async-std", "async-io"], &["tokio", "smol"]),
         ("sundown-tokio", &["tokio"], &["smol", "async-std", "async-io"]),
@@ -112,6 +112,8 @@ fn no_crate_brings_along_a_runtime_that_is_not_its_own() {
         ("sundown-http", &["hyper"], runtimes),
         ("sundown-notify", &["ureq"], runtimes),
         ("sundown-notify", &["ureq"], &["tokio"]),
+        ("sundown-journal", &["redb"], runtimes),
+        ("sundown-journal", &["redb"], &["tokio"]),
         ("sundown-testkit", &["generator"], &["tokio", "smol", "async-std", "async-io"]),
     ];
     for (package, brings, brings_no) in cases {

@@ -171,9 +171,12 @@ impl Pool {
     pub(crate) fn take_of(&self, component: &str) -> Vec<Held> {
         let mut lists = self.lock();
         let lists = &mut *lists;
-        let (components, jobs) = (&lists.components, &mut lists.jobs);
-        let taken = |job: &Recovered| *job.component == *component || !components.contains(&job.component);
-        jobs.extract_if(.., |_, held| taken(&held.job)).map(|(_, held)| held).collect()
+        let taken =
+            |job: &Recovered| *job.component == *component || !lists.components.contains(&job.component);
+        let (taken, left) =
+            std::mem::take(&mut lists.jobs).into_iter().partition(|(_, held): &(Row, Held)| taken(&held.job));
+        lists.jobs = left;
+        BTreeMap::into_values(taken).collect()
     }
 
     pub(crate) fn give_back(&self, held: impl IntoIterator<Item = Held>) {

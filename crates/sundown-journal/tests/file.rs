@@ -83,8 +83,11 @@ fn a_journal_that_another_process_has_is_refused_until_that_is_gone() {
 #[test]
 fn what_cannot_be_opened_is_refused_with_its_name() {
     let place = Place::new();
-    let mut cases =
-        vec![place.path().join("no/such/directory/jobs"), "/proc/jobs.journal".into(), "..".into()];
+    let mut cases = vec![
+        place.path().join("no/such/directory/jobs"),
+        "/proc/jobs.journal".into(),
+        place.path().to_owned(),
+    ];
     let read_only = place.path().join("read-only");
     fs::create_dir(&read_only).unwrap();
     fs::set_permissions(&read_only, fs::Permissions::from_mode(0o500)).unwrap();
@@ -99,6 +102,7 @@ fn what_cannot_be_opened_is_refused_with_its_name() {
             error.to_string().starts_with(&format!("the journal {} could not be opened: ", path.display()))
         );
     }
+    assert!(!place.path().with_extension("lock").exists(), "nothing is put beside a directory");
     fs::write(place.journal(), "#!/bin/sh\nexit 1\n").unwrap();
     assert!(matches!(Journal::open(place.journal()), Err(JournalError::NotAJournal { .. })));
     assert_eq!(fs::read(place.journal()).unwrap(), b"#!/bin/sh\nexit 1\n");

@@ -59,7 +59,8 @@ impl Directory {
 /// The file's one name, whatever links lead to it: it is what is locked, and what is replaced.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     if let Ok(path) = fs::canonicalize(path) {
-        return Ok(path);
+        // Before anything is put beside it.
+        return if path.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(path) };
     }
     let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -123,5 +124,32 @@ impl StorageBackend for Disk {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.write_all_at(data, offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, os::unix::fs::PermissionsExt, process};
+
+    use super::*;
+
+    #[test]
+    fn a_copy_is_its_owners_from_the_start_and_takes_the_files_place() {
+        let place = env::temp_dir().join(format!("sundown-journal-medium-{}", process::id()));
+        fs::create_dir(&place).unwrap();
+        let path = place.join("jobs");
+        let mut directory = Directory::lock(&path).unwrap();
+        assert!(directory.open().unwrap().is_none());
+        // Somebody else's, readable by all.
+        fs::write(beside(&path, "new"), "x").unwrap();
+        fs::set_permissions(beside(&path, "new"), fs::Permissions::from_mode(0o644)).unwrap();
+        directory.begin_copy().unwrap().write(0, b"contents").unwrap();
+        let mode = fs::metadata(beside(&path, "new")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, MODE);
+        directory.replace().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"contents");
+        assert!(!beside(&path, "new").exists());
+        assert_eq!(directory.open().unwrap().unwrap().len().unwrap(), 8);
+        fs::remove_dir_all(place).unwrap();
     }
 }

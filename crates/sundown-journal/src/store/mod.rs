@@ -109,7 +109,7 @@ impl Store {
     pub(crate) fn commit(&mut self, batch: &Batch) -> Result<(), WriteError> {
         self.recover()?;
         let Some(open) = &self.open else { return Err(WriteError::closed()) };
-        match guarded(|| Ok(batch.write(&open.database, &self.annotated)?)) {
+        match guarded(|| batch.write(&open.database, &self.annotated)) {
             Ok(()) => {
                 batch.annotate(&mut self.annotated, true);
                 self.failure = None;

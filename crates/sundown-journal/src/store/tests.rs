@@ -242,7 +242,8 @@ fn a_newer_or_a_foreign_file_is_refused_untouched() {
     open(&disk).0.close().unwrap();
     let mut newer = disk.contents();
     newer[16] = b'2';
-    let cases: [(Vec<u8>, fn(&OpenError) -> bool); 4] = [
+    type Case = (Vec<u8>, fn(&OpenError) -> bool);
+    let cases: [Case; 4] = [
         (newer, |error| matches!(error, OpenError::Newer(2))),
         (b"#!/bin/sh".to_vec(), |error| matches!(error, OpenError::Foreign)),
         (vec![0; 100_000], |error| matches!(error, OpenError::Foreign)),

@@ -43,6 +43,7 @@ impl Drop for Place {
 }
 
 /// Drives a future on a thread that has no runtime.
+#[allow(dead_code, reason = "some tests have one")]
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {

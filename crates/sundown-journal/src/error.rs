@@ -40,12 +40,10 @@ pub enum JournalError {
         why: String,
     },
     /// The system refused.
-    #[error("the journal {path} could not be {done}: {source}")]
+    #[error("the journal {path} could not be opened: {source}")]
     Io {
         /// Which one.
         path: PathBuf,
-        /// What was tried: `opened`, `created`.
-        done: &'static str,
         /// What it said.
         source: io::Error,
     },

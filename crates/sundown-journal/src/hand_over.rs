@@ -55,6 +55,8 @@ impl Journal {
         if held.is_empty() {
             return Ok(HandedOver::default());
         }
+        // A year is for ever, and no moment is out of reach.
+        let time = time.min(Duration::from_secs(365 * 24 * 3600));
         let until = Instant::now() + time;
         let offer = Arc::new(HandOver::of_left_over(held.iter().map(|held| held.job.offer()), until));
         let mut offered = Offered { journal: self, offer: offer.clone(), held };

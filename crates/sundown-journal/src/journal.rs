@@ -102,18 +102,15 @@ impl Options {
                 return Err(JournalError::NewerFormat { path, found, known: FORMAT });
             }
             Err(OpenError::Trouble(Trouble::Io(source))) => {
-                return Err(JournalError::Io { path, done: "opened", source });
+                return Err(JournalError::Io { path, source });
             }
             Err(OpenError::Trouble(trouble)) => {
                 return Err(JournalError::Damaged { path, why: trouble.to_string() });
             }
         };
         let room = Room::new(self.max_jobs, self.max_bytes);
-        let writer = Writer::start(store, room.clone()).map_err(|source| JournalError::Io {
-            path: path.clone(),
-            done: "opened",
-            source,
-        })?;
+        let writer = Writer::start(store, room.clone())
+            .map_err(|source| JournalError::Io { path: path.clone(), source })?;
         let runs = AtomicU64::new(contents.runs.last_key_value().map_or(0, |(last, _)| last + 1));
         forget_runs(&contents, writer.queue());
         let pool = Pool::new(found(contents, &room));

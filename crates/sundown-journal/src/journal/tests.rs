@@ -201,6 +201,31 @@ async fn while_the_disk_fails_begin_says_so_running_work_goes_on_and_nothing_ack
 }
 
 #[tokio::test]
+async fn a_waker_that_panics_keeps_nobody_waiting() {
+    struct Panics;
+    impl std::task::Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("on purpose");
+        }
+    }
+    let journal = open(&Disk::default());
+    let jobs = journal.jobs("resizer");
+    let waker = Waker::from(Arc::new(Panics));
+    // The first that the writer has not answered before it is asked.
+    let waiting = (0..1_000).find_map(|number| {
+        let mut begin = Box::pin(jobs.begin(format!("panics-{number}"), 1));
+        let asked = begin.as_mut().poll(&mut Context::from_waker(&waker));
+        asked.is_pending().then_some(begin)
+    });
+    for number in 0..10 {
+        let begun = timeout(LONG, jobs.begin(format!("{number}"), 2)).await.expect("nobody waits for ever");
+        begun.unwrap().complete().unwrap();
+    }
+    drop(timeout(LONG, waiting.unwrap()).await.expect("it was written, though nobody was woken"));
+    journal.close().unwrap();
+}
+
+#[tokio::test]
 async fn a_full_journal_refuses_until_a_job_has_ended() {
     let journal = Options::new().max_jobs(2).open_on(Disk::default().medium(), Path::new("a")).unwrap();
     let jobs = journal.jobs("resizer");

@@ -39,7 +39,7 @@ pub(crate) struct Directory {
 
 impl Directory {
     pub(crate) fn lock(path: &Path) -> Result<Self, JournalError> {
-        let failed = |source| JournalError::Io { path: path.to_owned(), done: "opened", source };
+        let failed = |source| JournalError::Io { path: path.to_owned(), source };
         let path = resolve(path).map_err(failed)?;
         let lock = OpenOptions::new()
             .create(true)

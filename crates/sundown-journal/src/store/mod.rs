@@ -132,9 +132,11 @@ impl Store {
         }
         self.copied = len;
         if let Some(open) = self.open.take() {
-            // Failed before the other had taken its place: this one goes on.
             if self.copy(Some(&open.database)).is_err() && !self.suspect {
+                // Failed before the other had taken its place: this one goes on.
                 self.open = Some(open);
+            } else {
+                discard(open);
             }
         }
     }
@@ -202,11 +204,7 @@ impl Store {
         let error = WriteError::new(trouble.to_string());
         if let Some(open) = self.open.take() {
             self.suspect |= open.health.sync_failed();
-            // It may panic, and it may try to write again.
-            let _ = guarded(|| {
-                drop(open);
-                Ok(())
-            });
+            discard(open);
         }
         let pause =
             self.failure.as_ref().map_or(PAUSES.0, |failure| failure.pause.saturating_mul(2).min(PAUSES.1));
@@ -265,6 +263,14 @@ fn copy_table<K: redb::Key + 'static, V: redb::Value + 'static>(
         }
     }
     Ok(())
+}
+
+/// Drops a store, which may try to write once more, and may panic.
+fn discard(open: Open) {
+    let _ = guarded(|| {
+        drop(open);
+        Ok(())
+    });
 }
 
 /// Calls the store, whose panics on a damaged file are no more than another way to say so.

@@ -221,6 +221,20 @@ fn under_churn_the_file_does_not_grow_for_ever() {
         assert!(disk.contents().len() < SMALL as usize, "it is small once the jobs are done");
     }
     assert!(most > 2 * SMALL as usize, "{most}: it has grown in between");
+    // And with jobs in it, each of which is replaced again and again.
+    let (mut known, mut live) = (Vec::new(), 0);
+    for round in 0..sized(40, 400) {
+        let jobs = (0..500).map(|number| 1_000_000 + round * 500 + number);
+        let batch = puts(jobs.clone());
+        live += batch.puts.iter().map(|put| size(&put.record)).sum::<u64>();
+        known.extend(jobs);
+        let forgotten = if known.len() > 5_000 { known.drain(..500).collect() } else { Vec::new() };
+        live -= forgotten.iter().map(|&sequence| size(&record(sequence))).sum::<u64>();
+        store.commit(&Batch { forgotten: forgotten.into_iter().map(row).collect(), ..batch }).unwrap();
+        store.tidy(live);
+        let len = disk.contents().len() as u64;
+        assert!(len <= (8 * live).max(2 * SMALL), "round {round}: {len} bytes for {live}");
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod room;
 use std::{
     future::Future,
     io, mem,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Waker},
@@ -47,7 +48,11 @@ impl Writer {
     pub(crate) fn start(store: Store, room: Arc<Room>) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let body = Body { store, room, queue: queue.clone(), watches: Vec::new() };
-        let thread = thread::Builder::new().name("sundown-journal".into()).spawn(move || body.run())?;
+        let thread = thread::Builder::new().name("sundown-journal".into()).spawn(move || {
+            // However it ends: nobody waits for a thread that is not there.
+            let _abandon = Abandon(body.queue.clone());
+            body.run()
+        })?;
         Ok(Writer { queue, thread: Mutex::new(Some(thread)) })
     }
 
@@ -73,6 +78,16 @@ impl Drop for Writer {
     fn drop(&mut self) {
         // Who wants to know how it went closes it.
         let _ = self.close();
+    }
+}
+
+/// Dropped, it lets nobody wait.
+struct Abandon(Arc<Queue>);
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        self.0.close();
+        drop(self.0.next(None));
     }
 }
 
@@ -130,8 +145,9 @@ impl Body {
             self.queue.put_back(undone(batch));
         }
         for answer in putting.into_iter().chain(flushing) {
-            // Who does not wait any more has said so by a note.
-            let _ = answer.send(outcome.clone());
+            // Who does not wait any more has said so by a note. A waker that panics is its own.
+            let outcome = outcome.clone();
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(answer.send(outcome))));
         }
     }
 

@@ -177,6 +177,31 @@ fn what_fails_is_said_and_nothing_acknowledged_is_lost() {
 }
 
 #[test]
+fn while_nobody_knows_which_file_would_be_found_nothing_is_acknowledged() {
+    for seed in 0..20 {
+        let disk = Disk::default();
+        let (mut store, _) = open(&disk);
+        store.commit(&puts(0..100)).unwrap();
+        for fault in
+            [Faults { sync: true, ..Faults::default() }, Faults { directory: true, ..Faults::default() }]
+        {
+            disk.set(fault);
+            for sequence in 300..303 {
+                assert!(commit_in_time(&mut store, &puts([sequence])).is_err(), "{fault:?}");
+            }
+        }
+        if seed % 2 == 0 {
+            disk.set(Faults::default());
+            commit_in_time(&mut store, &puts([200])).unwrap();
+        }
+        disk.restart(&mut Rng::with_seed(seed));
+        let found = open(&disk).1;
+        assert!((0..100).all(|sequence| found.contains_key(&row(sequence))), "{found:?}");
+        assert!(seed % 2 == 1 || found.contains_key(&row(200)), "{found:?}");
+    }
+}
+
+#[test]
 fn a_store_that_has_failed_pauses_longer_and_longer_and_says_why_at_once() {
     let disk = Disk::default();
     let (mut store, _) = open(&disk);

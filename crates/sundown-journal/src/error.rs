@@ -4,7 +4,7 @@ use std::{fmt, io, path::PathBuf, sync::Arc};
 
 use sundown::{Draining, InvalidJobId};
 
-/// Why a journal could not be opened. Its file is as it was.
+/// Why a journal could not be opened. What it held is as it was.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JournalError {

@@ -87,7 +87,7 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// See [`JournalError`]. The file is as it was.
+    /// See [`JournalError`]. What the file held is as it was.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Journal, JournalError> {
         let path = path.as_ref();
         self.open_on(Box::new(Directory::lock(path)?), path)

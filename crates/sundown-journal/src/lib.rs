@@ -66,8 +66,8 @@
 //!   shutdown's jobs.
 //! * While the disk is full or fails, `begin` says so, running work goes on, and nothing acknowledged is lost. After a
 //!   failed sync the file is not trusted any more: what it holds goes to a new one, which takes its place.
-//! * One process at a time has a journal. A file of a newer version, one that is no journal, and one that is damaged are
-//!   refused, and not touched.
+//! * One process at a time has a journal. A file of a newer version, and one that is no journal, are refused, and not
+//!   touched. Every page is verified when a journal is opened; one that is damaged is refused too.
 //! * It holds so many jobs and bytes at most ([`Options`]), and its file is copied when most of it is empty.
 //! * Payloads may be secret: its files are readable by their owner only.
 //!

@@ -17,11 +17,9 @@ mod reading;
 mod record;
 
 use std::{
-    cell::Cell,
     collections::HashSet,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -221,16 +219,10 @@ impl Open {
             // The store would begin an empty one.
             return Err(Trouble::Damaged("it ends where the jobs should begin".into()));
         }
-        let repaired = Rc::new(Cell::new(false));
-        let noted = repaired.clone();
-        let mut database = Database::builder()
+        let database = Database::builder()
             .set_cache_size(CACHE)
-            .set_repair_callback(move |_| noted.set(true))
+            .set_check_integrity_on_open(verify)
             .create_with_backend(framed)?;
-        // To repair it is to look at every page.
-        if verify && !repaired.get() {
-            database.check_integrity()?;
-        }
         Ok(Open { database, health })
     }
 

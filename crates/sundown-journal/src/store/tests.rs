@@ -316,6 +316,11 @@ fn a_torn_or_truncated_file_opens_whole_or_says_why_not() {
             Err(OpenError::Trouble(trouble)) => {
                 refused += 1;
                 assert!(!trouble.to_string().is_empty(), "{what}");
+                // Whatever the attempt has repaired, the next one is not taken in.
+                if let Ok((_, contents)) = Store::open(disk.medium()) {
+                    let jobs = contents.jobs.len();
+                    panic!("{what}: refused once, and then it opens with {jobs} jobs");
+                }
             }
             // What says what the file is has gone too.
             Err(OpenError::Foreign) => {

@@ -11,7 +11,7 @@ use sundown::{Commit, Fate, Job, JobId, Key, Taken, Ticket};
 
 use crate::{
     CheckpointError,
-    jobs::Component,
+    component::Component,
     store::{End, Note, Row, size_of_checkpoint},
     text::{Text, to_text},
     writer::Space,

@@ -84,7 +84,9 @@ mod journal;
 
 mod jobs;
 
+mod component;
 mod job;
+mod reservation;
 
 mod recovered;
 
@@ -103,8 +105,9 @@ pub use self::{
     error::{BeginError, CheckpointError, Full, JournalError, ResumeError, WriteError},
     hand_over::HandedOver,
     job::{DurableCommit, DurableJob},
-    jobs::{DurableJobs, DurableReservation},
+    jobs::DurableJobs,
     journal::{Journal, Options},
     last_link::LastLink,
     recovered::Recovered,
+    reservation::DurableReservation,
 };

@@ -101,6 +101,11 @@ impl Disk {
         self.lock().faults = faults;
     }
 
+    /// The disk does nothing until this is dropped.
+    pub(crate) fn stall(&self) -> impl Drop + '_ {
+        self.lock()
+    }
+
     /// Whether the power has failed.
     pub(crate) fn is_off(&self) -> bool {
         self.lock().off

@@ -131,12 +131,16 @@ async fn a_resumption_that_fails_or_is_given_up_leaves_the_job_as_it_was() {
     disk.set(Faults { sync: true, ..Faults::default() });
     assert!(matches!(jobs.resume(&left).await, Err(crate::ResumeError::Begin(BeginError::Write(_)))));
     disk.set(Faults::default());
+    let well = async { while journal.flush().await.is_err() {} };
+    timeout(LONG, well).await.unwrap();
     {
+        let stalled = disk.stall();
         let mut given_up = Box::pin(jobs.resume(&left));
         assert!(poll(&mut given_up).is_pending());
+        drop((given_up, stalled));
     }
     assert_eq!(ids(&journal), ["17"]);
-    timeout(LONG, async { while journal.flush().await.is_err() {} }).await.unwrap();
+    journal.flush().await.unwrap();
     let journal = after_a_cut(&disk);
     assert_eq!((ids(&journal), journal.left_over()[0].attempts()), (vec!["17".to_owned()], 1));
     assert_eq!(journal.left_over()[0].key(), left.key());
@@ -147,9 +151,17 @@ async fn a_begin_that_is_given_up_is_forgotten() {
     let disk = Disk::default();
     let journal = open(&disk);
     let jobs = journal.jobs("resizer");
-    for _ in 0..50 {
+    for number in 0..50 {
+        let stalled = disk.stall();
         let mut given_up = Box::pin(jobs.begin("given up", 7_u32));
-        let _ = poll(&mut given_up);
+        assert!(poll(&mut given_up).is_pending());
+        // Before it is written, or after.
+        if number % 2 == 0 {
+            drop((given_up, stalled));
+        } else {
+            drop(stalled);
+            journal.flush().await.unwrap();
+        }
     }
     let _kept = jobs.begin("kept", 7).await.unwrap();
     journal.flush().await.unwrap();
@@ -208,20 +220,20 @@ async fn a_waker_that_panics_keeps_nobody_waiting() {
             panic!("on purpose");
         }
     }
-    let journal = open(&Disk::default());
+    let disk = Disk::default();
+    let journal = open(&disk);
     let jobs = journal.jobs("resizer");
     let waker = Waker::from(Arc::new(Panics));
-    // The first that the writer has not answered before it is asked.
-    let waiting = (0..1_000).find_map(|number| {
-        let mut begin = Box::pin(jobs.begin(format!("panics-{number}"), 1));
-        let asked = begin.as_mut().poll(&mut Context::from_waker(&waker));
-        asked.is_pending().then_some(begin)
-    });
+    let mut waiting = Box::pin(jobs.begin("panics", 1));
+    {
+        let _stalled = disk.stall();
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
     for number in 0..10 {
         let begun = timeout(LONG, jobs.begin(format!("{number}"), 2)).await.expect("nobody waits for ever");
         begun.unwrap().complete().unwrap();
     }
-    drop(timeout(LONG, waiting.unwrap()).await.expect("it was written, though nobody was woken"));
+    drop(timeout(LONG, waiting).await.expect("it was written, though nobody was woken"));
     journal.close().unwrap();
 }
 

@@ -74,7 +74,7 @@ impl LastLink {
             began: u64::try_from(began.saturating_sub(job.age()).as_millis()).unwrap_or(u64::MAX),
             id: job.id().clone(),
             past: past(job).map_err(|error| failed(error.to_string()))?,
-            payload: parts.payload.into(),
+            payload: parts.payload,
         };
         let checkpoint: Option<Arc<RawValue>> = parts.checkpoint.map(Into::into);
         let bytes = size(&record) + checkpoint.as_deref().map_or(0, size_of_checkpoint);

@@ -12,7 +12,7 @@ use sundown::{JobId, Key, LeftOver, Past, Reason};
 
 use crate::{
     store::{Found, Row, key_of},
-    text::Text,
+    text::{Payload, Text},
     writer::Space,
 };
 
@@ -103,7 +103,7 @@ impl Recovered {
 
     /// As a notifier is offered it.
     pub(crate) fn offer(&self) -> LeftOver {
-        let payload = Text(self.found.record.payload.clone());
+        let payload = Payload(self.found.record.clone());
         let offer = LeftOver::new(self.key(), self.id().clone(), self.component.clone(), payload)
             .age(self.age())
             .past(self.found.record.past.clone())

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::Serialize;
+use serde_json::value::to_raw_value;
 use sundown::{InvalidJobId, JobId, Past, Reservation};
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     component::Component,
     job::Kept,
     store::{Found, Note, Put, Record, Row, row_of, size, size_of_checkpoint},
-    text::{Text, to_text},
+    text::Text,
     writer::Space,
 };
 
@@ -41,7 +42,7 @@ impl<P: Serialize + Send + Sync + 'static> DurableReservation<P> {
         InvalidJobId: From<I::Error>,
     {
         let id = id.try_into().map_err(InvalidJobId::from)?;
-        let text = to_text(&payload).map_err(BeginError::Payload)?;
+        let text = to_raw_value(&payload).map_err(BeginError::Payload)?;
         let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, in_milliseconds);
         let record = Record { run: self.component.run, began, id, past: Past::default(), payload: text };
         self.write(record, payload, None).await

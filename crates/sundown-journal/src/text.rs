@@ -5,7 +5,18 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// A payload or a checkpoint as the journal has it. Into JSON it goes word for word.
+use crate::store::Record;
+
+/// The payload of a job as the journal has it. Into JSON it goes word for word.
+pub(crate) struct Payload(pub(crate) Arc<Record>);
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.payload.serialize(serializer)
+    }
+}
+
+/// A checkpoint, likewise.
 #[derive(Clone, Debug)]
 pub(crate) struct Text(pub(crate) Arc<RawValue>);
 

@@ -38,7 +38,8 @@ impl Contents {
             let (run, began, id, past, payload) = job.value();
             let past = past_from_text(past).map_err(|error| damaged("past", row, &error))?;
             let id = JobId::new(id).map_err(|error| damaged("id", row, &error))?;
-            let payload = text(payload).map_err(|error| damaged("payload", row, &error))?;
+            let payload =
+                RawValue::from_string(payload.to_owned()).map_err(|error| damaged("payload", row, &error))?;
             let mut found = Found {
                 row,
                 record: Arc::new(Record { run, began, id, past, payload }),

@@ -42,7 +42,7 @@ pub(crate) struct Record {
     pub(crate) began: u64,
     pub(crate) id: JobId,
     pub(crate) past: Past,
-    pub(crate) payload: Arc<RawValue>,
+    pub(crate) payload: Box<RawValue>,
 }
 
 /// The past as it is stored: most have none.

@@ -17,7 +17,7 @@ fn row(sequence: u64) -> Row {
 }
 
 fn record(sequence: u64) -> Arc<Record> {
-    let payload = to_raw_value(&"x".repeat((sequence % 300) as usize)).unwrap().into();
+    let payload = to_raw_value(&"x".repeat((sequence % 300) as usize)).unwrap();
     let id = format!("job-{sequence}").try_into().unwrap();
     Arc::new(Record { run: 1, began: sequence, id, past: Past::default(), payload })
 }

@@ -19,7 +19,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sundown::{HandOver, Notice, Notifier, NotifyError, Report, Uuid, async_trait};
+use serde::Serialize;
+use sundown::{HandOver, IncompleteJob, Notice, Notifier, NotifyError, Report, Uuid, async_trait};
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 pub use self::endpoint::WebhookError;
@@ -30,7 +31,7 @@ use self::{
     resolver::Names,
     verdict::Verdict,
 };
-use crate::event;
+use crate::event::{self, Event};
 
 /// How long the news of the beginning is tried at most: a slow reply and a few attempts. The drain does not wait for it.
 const BEGINNING: Duration = Duration::from_secs(2);
@@ -200,9 +201,13 @@ impl Webhook {
     }
 
     /// Sends the event of a beginning or an end.
-    fn tell(&self, event: Result<Vec<u8>, String>, left: impl Fn() -> Duration) -> Result<(), NotifyError> {
+    fn tell<D: Serialize>(
+        &self,
+        event: &Event<'_, D>,
+        left: impl Fn() -> Duration,
+    ) -> Result<(), NotifyError> {
         let client = self.client()?;
-        let event = event.map_err(|error| self.error(error))?;
+        let event = event.encode().map_err(|error| self.error(error))?;
         let mut result = Err("no time was left".to_owned());
         let batches = Batches::new(iter::once(event), 1, self.most_bytes);
         delivery::deliver(batches, left, |batch, within| {
@@ -239,7 +244,7 @@ impl Notifier for Webhook {
     async fn draining(&self, notice: &Notice) -> Result<(), NotifyError> {
         let ends = Instant::now() + BEGINNING;
         let left = || ends.saturating_duration_since(Instant::now()).min(notice.deadline.remaining());
-        self.tell(event::draining(&self.source, notice), left)
+        self.tell(&event::draining(&self.source, notice), left)
     }
 
     /// Offers the jobs, and [acknowledges](#who-has-taken-what) each as soon as the reply to its batch is known.
@@ -248,8 +253,7 @@ impl Notifier for Webhook {
         let mut offer = Offer::new(hand_over);
         let spare = SPARE.min(hand_over.deadline().remaining() / 10);
         let left = || hand_over.deadline().remaining().saturating_sub(spare);
-        let places = 0..hand_over.jobs().len();
-        let events = places.map(|place| event::incomplete(&self.source, hand_over, place));
+        let events = hand_over.jobs().iter().map(|job| event::incomplete(&self.source, hand_over, job));
         let batches = Batches::new(events, self.most_events, self.most_bytes);
         delivery::deliver(batches, left, |batch, within| {
             let verdict = client.post(&batch.body, batch.places.len(), within);
@@ -263,7 +267,7 @@ impl Notifier for Webhook {
     async fn finished(&self, report: &Report) -> Result<(), NotifyError> {
         let ends = Instant::now() + END.min(report.unused);
         let left = || ends.saturating_duration_since(Instant::now());
-        self.tell(event::finished(&self.source, report), left)
+        self.tell(&event::finished(&self.source, report, report), left)
     }
 }
 
@@ -289,11 +293,11 @@ impl<'a> Offer<'a> {
     }
 
     fn settle(&mut self, batch: &Batch, verdict: &Verdict) {
-        let jobs = batch.places.clone().map(|place| (place, self.hand_over.jobs()[place].key()));
+        let keys = self.hand_over.jobs()[batch.places.clone()].iter().map(IncompleteJob::key);
         match verdict {
             Ok(reply) => {
                 let mut taken = 0;
-                for (_, key) in jobs.filter(|(place, _)| reply.names(&event::id(self.hand_over, *place))) {
+                for key in keys.filter(|&key| reply.names(&event::id(self.hand_over, key))) {
                     self.hand_over.acknowledge(key);
                     taken += 1;
                 }
@@ -304,7 +308,7 @@ impl<'a> Offer<'a> {
             }
             Err(failure) => {
                 if failure.in_doubt {
-                    jobs.for_each(|(_, key)| self.hand_over.doubt(key));
+                    keys.for_each(|key| self.hand_over.doubt(key));
                 }
                 self.last.clone_from(&failure.why);
             }

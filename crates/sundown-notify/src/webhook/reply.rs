@@ -30,7 +30,7 @@ impl Acknowledged {
     }
 }
 
-/// How long an object may be: 64 KiB, and 256 bytes for each event. An id of ours takes about 45.
+/// How long an object may be: 64 KiB, and 256 bytes for each event. An id of ours takes about 75.
 fn most_bytes(events: usize) -> usize {
     64 * 1024 + 256 * events
 }

@@ -58,8 +58,14 @@
 
 #![forbid(unsafe_code)]
 
+mod log_line;
+mod systemd;
 mod webhook;
 
 mod event;
 
-pub use self::webhook::{Webhook, WebhookError};
+pub use self::{
+    log_line::LogLine,
+    systemd::Systemd,
+    webhook::{Webhook, WebhookError},
+};

@@ -244,7 +244,7 @@ impl Notifier for Webhook {
     async fn draining(&self, notice: &Notice) -> Result<(), NotifyError> {
         let ends = Instant::now() + BEGINNING;
         let left = || ends.saturating_duration_since(Instant::now()).min(notice.deadline.remaining());
-        self.tell(&event::draining(&self.source, notice), left)
+        self.tell(&event::draining(&self.source, notice.shutdown, notice), left)
     }
 
     /// Offers the jobs, and [acknowledges](#who-has-taken-what) each as soon as the reply to its batch is known.
@@ -253,7 +253,7 @@ impl Notifier for Webhook {
         let mut offer = Offer::new(hand_over);
         let spare = SPARE.min(hand_over.deadline().remaining() / 10);
         let left = || hand_over.deadline().remaining().saturating_sub(spare);
-        let events = hand_over.jobs().iter().map(|job| event::incomplete(&self.source, hand_over, job));
+        let events = hand_over.jobs().iter().map(|job| event::whole(&self.source, hand_over, job));
         let batches = Batches::new(events, self.most_events, self.most_bytes);
         delivery::deliver(batches, left, |batch, within| {
             let verdict = client.post(&batch.body, batch.places.len(), within);
@@ -267,7 +267,7 @@ impl Notifier for Webhook {
     async fn finished(&self, report: &Report) -> Result<(), NotifyError> {
         let ends = Instant::now() + END.min(report.unused);
         let left = || ends.saturating_duration_since(Instant::now());
-        self.tell(&event::finished(&self.source, report, report), left)
+        self.tell(&event::finished(&self.source, report.shutdown, report), left)
     }
 }
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what helps tests is a test")]
 
 #[allow(dead_code, reason = "the webhook's own tests use all of it")]
-#[path = "webhook/monitor.rs"]
+#[path = "notifiers/monitor.rs"]
 mod monitor;
 
 use std::{

@@ -3,35 +3,49 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use sundown::{JobLine, Jobs, JobsReport, Outcome, Report, Reserve, Shutdown};
-use sundown_notify::Webhook;
+use sundown::{Builder, JobLine, Jobs, JobsReport, Notifier, Outcome, Report, Reserve, Shutdown};
+use sundown_testkit::TakesOver;
 use sundown_tokio::Tokio;
 
 /// How long the hand-over may take in these tests.
 pub(crate) const SLICE: Duration = Duration::from_secs(2);
 
-/// Goes down with these jobs in flight, which the webhook is to take over.
+/// Goes down with these jobs in flight, which this notifier is to take over.
 pub(crate) async fn go_down<P: Serialize + Send + Sync + 'static>(
-    webhook: Webhook,
+    notifier: impl Notifier,
     jobs: impl IntoIterator<Item = (&str, P)>,
 ) -> Report {
-    go_down_within(SLICE, webhook, jobs).await
+    go_down_within(SLICE, notifier, jobs).await
 }
 
 /// The same, with so much time for the hand-over.
 pub(crate) async fn go_down_within<P: Serialize + Send + Sync + 'static>(
     slice: Duration,
-    webhook: Webhook,
+    notifier: impl Notifier,
+    jobs: impl IntoIterator<Item = (&str, P)>,
+) -> Report {
+    end(slice, |builder| builder.hand_over_to(notifier), jobs).await
+}
+
+/// Goes down with these jobs in flight, which another one takes over, and this notifier is told.
+pub(crate) async fn go_down_telling<P: Serialize + Send + Sync + 'static>(
+    notifier: impl Notifier,
+    jobs: impl IntoIterator<Item = (&str, P)>,
+) -> Report {
+    end(SLICE, |builder| builder.hand_over_to(TakesOver::all()).tell(notifier), jobs).await
+}
+
+async fn end<P: Serialize + Send + Sync + 'static>(
+    slice: Duration,
+    with: impl FnOnce(Builder) -> Builder,
     in_flight: impl IntoIterator<Item = (&str, P)>,
 ) -> Report {
     let jobs = Jobs::new();
-    let shutdown = Shutdown::embedded(Tokio::current())
+    let builder = Shutdown::embedded(Tokio::current())
         .component("jobs", jobs.clone())
-        .hand_over_to(webhook)
         .grace(Duration::from_secs(30))
-        .reserve(Reserve::HandOver, slice)
-        .start()
-        .unwrap();
+        .reserve(Reserve::HandOver, slice);
+    let shutdown = with(builder).start().unwrap();
     let _in_flight: Vec<_> =
         in_flight.into_iter().map(|(id, payload)| jobs.begin(id, payload).unwrap()).collect();
     shutdown.begin("a test");

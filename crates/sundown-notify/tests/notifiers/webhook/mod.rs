@@ -1,0 +1,6 @@
+//! The webhook and its monitor.
+
+mod acknowledging;
+mod attempts;
+mod setting_up;
+mod wire;

@@ -8,13 +8,12 @@ use sundown::{HandOver, IncompleteJob, JobId, JobsReport, Key, Reason, Uuid};
 pub(crate) struct Whole<'a> {
     #[serde(flatten)]
     job: &'a IncompleteJob,
-    reason: &'a Reason,
     shutdown: Uuid,
 }
 
 impl<'a> Whole<'a> {
     pub(crate) fn of(hand_over: &'a HandOver, job: &'a IncompleteJob) -> Self {
-        Whole { job, reason: hand_over.reason(), shutdown: hand_over.shutdown() }
+        Whole { job, shutdown: hand_over.shutdown() }
     }
 }
 
@@ -23,13 +22,12 @@ impl<'a> Whole<'a> {
 pub(crate) struct Known<'a> {
     #[serde(flatten)]
     job: Facts<'a>,
-    reason: &'a Reason,
     shutdown: Uuid,
 }
 
 impl<'a> Known<'a> {
     pub(crate) fn of(hand_over: &'a HandOver, job: &'a IncompleteJob) -> Self {
-        Known { job: Facts::of(job), reason: hand_over.reason(), shutdown: hand_over.shutdown() }
+        Known { job: Facts::of(job), shutdown: hand_over.shutdown() }
     }
 }
 
@@ -40,6 +38,10 @@ pub(crate) struct Facts<'a> {
     key: Key,
     component: &'a str,
     age_ms: u64,
+    attempts: u32,
+    reason: &'a Reason,
+    earlier_ends: &'a [Reason],
+    in_doubt: bool,
 }
 
 impl<'a> Facts<'a> {
@@ -49,6 +51,10 @@ impl<'a> Facts<'a> {
             key: job.key(),
             component: job.component(),
             age_ms: u64::try_from(job.age().as_millis()).unwrap_or(u64::MAX),
+            attempts: job.attempts(),
+            reason: job.reason(),
+            earlier_ends: job.earlier_ends(),
+            in_doubt: job.is_in_doubt(),
         }
     }
 }

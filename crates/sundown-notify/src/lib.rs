@@ -58,6 +58,7 @@
 
 #![forbid(unsafe_code)]
 
+mod first;
 mod log_line;
 mod systemd;
 mod webhook;
@@ -65,6 +66,7 @@ mod webhook;
 mod event;
 
 pub use self::{
+    first::First,
     log_line::LogLine,
     systemd::Systemd,
     webhook::{Webhook, WebhookError},

@@ -164,10 +164,11 @@ impl HandOver {
     }
 
     /// What nobody has acknowledged so far, with an end of its own that is no later than the whole's: for a notifier that
-    /// asks several others, one after another. Acknowledgements in the part count in the whole.
+    /// asks several others, one after another. Acknowledgements in the part count in the whole, and what was
+    /// [doubted](Self::doubt) so far is marked [in doubt](IncompleteJob::is_in_doubt).
     #[must_use]
     pub fn rest(&self, until: Instant) -> Self {
-        let jobs = self.jobs.iter().filter(|job| !job.is_acknowledged()).cloned().collect();
+        let jobs = self.jobs.iter().filter(|job| !job.is_acknowledged()).map(IncompleteJob::listed).collect();
         let (ids, deadline) = ((self.id, self.shutdown), self.deadline.no_later_than(until));
         HandOver::new(ids, self.reason.clone(), deadline, jobs, self.takes_over)
     }

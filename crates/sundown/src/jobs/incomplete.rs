@@ -254,7 +254,10 @@ impl IncompleteJob {
     }
 
     pub(crate) fn acknowledge(&self) -> bool {
-        self.job.word().acknowledge() || (self.in_doubt && self.job.0.heard().set(true).is_ok())
+        let word = self.job.word();
+        word.acknowledge()
+            // One whose effect may have happened is nobody's to take over. Any other is: then it counts once, above.
+            || (self.in_doubt && word.fate() != Fate::HandedOver && self.job.0.heard().set(true).is_ok())
     }
 
     /// The claim's side of the race.

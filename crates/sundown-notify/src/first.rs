@@ -1,0 +1,214 @@
+//! A chain of notifiers, one of which takes over what those before it did not.
+
+mod link;
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::{Either, join_all, select};
+use sundown::{HandOver, IncompleteJob, Notice, Notifier, NotifyError, Report, Runtime, async_trait};
+
+use self::link::{Ending, Link, Work};
+
+/// What is left of the time when the last link's part ends, so that the chain returns in it: what has not returned in
+/// its time puts every job in doubt, even those that were never offered. At most a tenth of the time.
+const SPARE: Duration = Duration::from_millis(50);
+
+/// Hands over to the first of several notifiers, then what that one did not acknowledge to the second, and so on: a
+/// monitoring service, and a disk for the second in which the service is down.
+///
+/// # Who has taken what
+///
+/// Every link acknowledges for itself, and each job counts once: for the first that acknowledges it. What one leaves in
+/// doubt the next is offered, marked [in doubt](IncompleteJob::is_in_doubt), and if that one acknowledges it, it is handed
+/// over. In the end what nobody acknowledged is in doubt if any link left it so, else unacknowledged.
+///
+/// Where all jobs were acknowledged, the hand-over has succeeded, whoever failed on the way. Else the error has what all
+/// links failed with.
+///
+/// # Time
+///
+/// Each link has a fair part: of the time that is left when its turn comes, as much as each of those behind it would
+/// have. With three links and six seconds the first has two at most; if it needs only one, the second has two and a half.
+/// A part is a [deadline](HandOver::deadline), and links that keep it return by themselves. Those that do not are left
+/// behind: a link that hangs, keeps its thread or panics costs its part and no more, since each is called on a thread of
+/// its own. One that was left behind puts what it was offered in doubt.
+///
+/// (Where no thread can be had for a link, it is called on the chain's own. If it keeps *that*, those behind it lose their
+/// time.)
+///
+/// All links are told of the beginning and the end, side by side.
+///
+/// # Why it needs the runtime
+///
+/// For the links' [private places](Runtime::private), so that clients which a link builds in
+/// [`prepare`](Notifier::prepare) work in its other methods as well.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use sundown::{HandOver, Jobs, Notifier, NotifyError, Shutdown};
+/// use sundown_notify::{First, Webhook};
+/// use sundown_tokio::Tokio;
+///
+/// /// Keeps jobs where the next process looks.
+/// struct Shelf;
+///
+/// #[sundown::async_trait]
+/// impl Notifier for Shelf {
+///     async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
+///         for job in hand_over.jobs() {
+///             hand_over.acknowledge(job.key());
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// // Nobody listens on the port of `discard`.
+/// let webhook = Webhook::new("http://127.0.0.1:9/events")?;
+/// let jobs = Jobs::new();
+/// let shutdown = Shutdown::embedded(Tokio::current())
+///     .component("jobs", jobs.clone())
+///     .hand_over_to(First::new(Tokio::current(), webhook).then(Shelf))
+///     .grace(Duration::from_secs(10))
+///     .start()?;
+/// let _job = jobs.begin("image-17", "resize to 640 px")?;
+/// shutdown.begin("the example is over");
+/// shutdown.hurry(); // the job does not finish
+/// assert!(shutdown.finished().await.is_clean());
+/// # Ok(()) }
+/// ```
+pub struct First {
+    runtime: Arc<dyn Runtime>,
+    links: Vec<Arc<Link>>,
+}
+
+impl First {
+    /// A chain whose first link is this notifier.
+    pub fn new(runtime: impl Runtime, notifier: impl Notifier) -> Self {
+        let runtime: Arc<dyn Runtime> = Arc::new(runtime);
+        First { links: vec![Link::new(runtime.clone(), notifier)], runtime }
+    }
+
+    /// Then this one is offered what is left.
+    #[must_use]
+    pub fn then(mut self, next: impl Notifier) -> Self {
+        self.links.push(Link::new(self.runtime.clone(), next));
+        self
+    }
+
+    /// Calls a link, and waits for it until then. `None`: it has not ended.
+    async fn call(&self, link: &Arc<Link>, work: Work, until: Instant) -> Option<Ending> {
+        let call = Box::pin(link.clone().call(work));
+        match select(call, self.runtime.sleep_until(until)).await {
+            Either::Left((ending, _)) => Some(ending),
+            Either::Right(_) => None,
+        }
+    }
+
+    /// Calls all links side by side.
+    async fn call_all(&self, work: impl Fn(&Arc<dyn Notifier>) -> Work) -> Result<(), NotifyError> {
+        let calls = self.links.iter().map(|link| link.clone().call(work(&link.notifier)));
+        let endings = join_all(calls).await;
+        joined(endings.into_iter().enumerate().filter_map(|(at, ending)| Some((at, ending.err()?))))
+    }
+}
+
+/// The methods wait by wakers and keep no thread, whatever the links do.
+///
+/// # Cancel safety
+///
+/// What is dropped where it waits has the link under way dropped where that waits.
+#[async_trait]
+impl Notifier for First {
+    /// Prepares all links, side by side.
+    ///
+    /// # Errors
+    ///
+    /// Those of all links: one that is set up wrongly is to be known now, not when its turn comes.
+    async fn prepare(&self) -> Result<(), NotifyError> {
+        for link in &self.links {
+            link.settle_in().map_err(|why| NotifyError::new("no place for a link").because(why))?;
+        }
+        self.call_all(|notifier| {
+            let notifier = notifier.clone();
+            Box::pin(async move { notifier.prepare().await })
+        })
+        .await
+    }
+
+    async fn draining(&self, notice: &Notice) -> Result<(), NotifyError> {
+        self.call_all(|notifier| {
+            let (notifier, notice) = (notifier.clone(), notice.clone());
+            Box::pin(async move { notifier.draining(&notice).await })
+        })
+        .await
+    }
+
+    async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
+        let spare = SPARE.min(hand_over.deadline().remaining() / 10);
+        let mut wrong = Vec::new();
+        for (at, link) in self.links.iter().enumerate() {
+            let left = hand_over.deadline().remaining().saturating_sub(spare);
+            let until = self.runtime.now() + fair(left, self.links.len() - at);
+            let rest = Arc::new(hand_over.rest(until));
+            if rest.jobs().is_empty() {
+                break;
+            }
+            let (notifier, offer) = (link.notifier.clone(), rest.clone());
+            let work = Box::pin(async move { notifier.incomplete(&offer).await });
+            match self.call(link, work, until).await {
+                Some(Ok(())) => {}
+                Some(Err(why)) => wrong.push((at, why)),
+                None => {
+                    // Nobody can know how far it came.
+                    rest.jobs().iter().for_each(|job| rest.doubt(job.key()));
+                    wrong.push((at, "it did not end in its part of the time".into()));
+                }
+            }
+        }
+        match hand_over.jobs().iter().filter(|job| !job.is_acknowledged()).count() {
+            0 => Ok(()),
+            missing => Err(not_acknowledged(missing, hand_over.jobs(), wrong)),
+        }
+    }
+
+    async fn finished(&self, report: &Report) -> Result<(), NotifyError> {
+        let report = Arc::new(report.clone());
+        self.call_all(|notifier| {
+            let (notifier, report) = (notifier.clone(), report.clone());
+            Box::pin(async move { notifier.finished(&report).await })
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for First {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("First").field("links", &self.links.len()).finish_non_exhaustive()
+    }
+}
+
+/// What each of so many has of the time.
+fn fair(left: Duration, links: usize) -> Duration {
+    left / u32::try_from(links).unwrap_or(u32::MAX)
+}
+
+fn not_acknowledged(missing: usize, jobs: &[IncompleteJob], wrong: Vec<(usize, String)>) -> NotifyError {
+    let mut text = format!("{missing} of {} jobs not acknowledged", jobs.len());
+    for (at, why) in wrong {
+        text = format!("{text}; link {}: {why}", at + 1);
+    }
+    NotifyError::new(text)
+}
+
+/// What went wrong with which link, in one error.
+fn joined(wrong: impl Iterator<Item = (usize, String)>) -> Result<(), NotifyError> {
+    let texts: Vec<_> = wrong.map(|(at, why)| format!("link {}: {why}", at + 1)).collect();
+    if texts.is_empty() { Ok(()) } else { Err(NotifyError::new(texts.join("; "))) }
+}

@@ -61,6 +61,7 @@
 mod first;
 mod log_line;
 mod systemd;
+mod termination_log;
 mod webhook;
 
 mod event;
@@ -69,5 +70,6 @@ pub use self::{
     first::First,
     log_line::LogLine,
     systemd::Systemd,
+    termination_log::TerminationLog,
     webhook::{Webhook, WebhookError},
 };

@@ -8,7 +8,7 @@ mod monitor;
 mod service;
 
 mod log_line;
-
 #[cfg(target_os = "linux")]
 mod systemd;
+mod termination_log;
 mod webhook;

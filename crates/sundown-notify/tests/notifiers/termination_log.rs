@@ -4,15 +4,15 @@ use std::{
     env, fs,
     path::PathBuf,
     process,
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Sender, channel},
+    },
 };
 
 use serde_json::Value;
-use sundown::{Notifier, Reserve, Shutdown};
+use sundown::{HandOver, Notifier, NotifyError};
 use sundown_notify::TerminationLog;
-use sundown_testkit::TakesOver;
-use sundown_tokio::Tokio;
 
 use crate::service::{go_down, go_down_telling, letters};
 
@@ -81,38 +81,26 @@ async fn jobs_that_nobody_took_over_are_told_with_their_payload_when_asked_for()
 }
 
 #[tokio::test]
-async fn a_process_that_is_killed_after_the_hand_over_has_said_what_was_incomplete() {
-    let log = Log::new();
-    fs::write(&log.0, "x".repeat(6000)).unwrap();
-    let notifier = log.notifier();
-    notifier.prepare().await.unwrap();
-    let jobs = sundown::Jobs::new();
-    let (tell, told) = std::sync::mpsc::channel();
-    /// Stops the world after the hand-over.
-    struct Then(TerminationLog, std::sync::mpsc::Sender<()>);
+async fn who_is_killed_after_the_hand_over_has_said_what_was_incomplete() {
+    /// Reads the file when something was written to it.
+    struct Reads(TerminationLog, PathBuf, Sender<String>);
+
     #[sundown::async_trait]
-    impl Notifier for Then {
-        async fn incomplete(&self, hand_over: &sundown::HandOver) -> Result<(), sundown::NotifyError> {
+    impl Notifier for Reads {
+        async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
             self.0.incomplete(hand_over).await?;
-            let _ = self.1.send(());
-            std::future::pending().await
+            let _ = self.2.send(fs::read_to_string(&self.1).unwrap());
+            Ok(())
         }
     }
-    let shutdown = Shutdown::embedded(Tokio::current())
-        .component("jobs", jobs.clone())
-        .hand_over_to(TakesOver::all())
-        .tell(Then(notifier, tell))
-        .grace(Duration::from_secs(30))
-        .reserve(Reserve::HandOver, Duration::from_secs(2))
-        .start()
-        .unwrap();
-    let _job = jobs.begin("a", ()).unwrap();
-    shutdown.begin("a test");
-    shutdown.hurry();
-    told.recv_timeout(Duration::from_secs(20)).unwrap();
-    let message = log.message();
+    let log = Log::new();
+    // What is longer is not left behind it.
+    fs::write(&log.0, "x".repeat(6000)).unwrap();
+    let (tell, told) = channel();
+    let report = go_down_telling(Reads(log.notifier(), log.0.clone(), tell), letters(1)).await;
+    assert!(report.is_clean(), "{report}");
+    let message: Value = serde_json::from_str(&told.recv().unwrap()).unwrap();
     assert_eq!((&message["phase"], &message["jobs"][0]["job"]), (&"incomplete".into(), &"a".into()));
-    shutdown.finished().await;
 }
 
 #[tokio::test]

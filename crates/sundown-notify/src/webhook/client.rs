@@ -119,7 +119,11 @@ impl Client {
                     Again::Never,
                 )),
                 // Its reads end with the request's own time.
-                _ => reply::read(&mut response.into_body().into_reader(), batch.places.len()),
+                _ => {
+                    let body = response.into_body();
+                    let length = body.content_length();
+                    reply::read(&mut body.into_reader(), batch.places.len(), length)
+                }
             },
         }
     }

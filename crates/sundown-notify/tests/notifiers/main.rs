@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what helps tests is a test")]
 
+mod authority;
 mod monitor;
 mod service;
 

@@ -1,9 +1,15 @@
 //! A service that goes down with jobs in flight, and its report.
 
-use std::time::Duration;
+use std::{
+    sync::mpsc::{Sender, channel},
+    time::Duration,
+};
 
 use serde::Serialize;
-use sundown::{Builder, JobLine, Jobs, JobsReport, Notifier, Outcome, Report, Reserve, Shutdown};
+use sundown::{
+    Builder, HandOver, JobLine, Jobs, JobsReport, Notice, Notifier, NotifyError, Outcome, Report, Reserve,
+    Shutdown,
+};
 use sundown_testkit::TakesOver;
 use sundown_tokio::Tokio;
 
@@ -27,15 +33,51 @@ pub(crate) async fn go_down_within<P: Serialize + Send + Sync + 'static>(
     end(slice, |builder| builder.hand_over_to(notifier), jobs).await
 }
 
-/// Goes down with these jobs in flight, which another one takes over, and this notifier is told.
+/// Goes down with these jobs in flight, which another one takes over. This notifier is told, of the beginning first.
 pub(crate) async fn go_down_telling<P: Serialize + Send + Sync + 'static>(
     notifier: impl Notifier,
     jobs: impl IntoIterator<Item = (&str, P)>,
 ) -> Report {
-    end(SLICE, |builder| builder.hand_over_to(TakesOver::all()).tell(notifier), jobs).await
+    let (tell, told) = channel();
+    let hears = |builder: Builder| builder.hand_over_to(TakesOver::all()).tell(Hears(notifier, tell));
+    let wait = move || told.recv_timeout(Duration::from_secs(20)).expect("it is told of the beginning");
+    end_when(wait, SLICE, hears, jobs).await
+}
+
+/// Says when it has been told of the beginning.
+struct Hears<N>(N, Sender<()>);
+
+#[sundown::async_trait]
+impl<N: Notifier> Notifier for Hears<N> {
+    async fn prepare(&self) -> Result<(), NotifyError> {
+        self.0.prepare().await
+    }
+
+    async fn draining(&self, notice: &Notice) -> Result<(), NotifyError> {
+        let result = self.0.draining(notice).await;
+        let _ = self.1.send(());
+        result
+    }
+
+    async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
+        self.0.incomplete(hand_over).await
+    }
+
+    async fn finished(&self, report: &Report) -> Result<(), NotifyError> {
+        self.0.finished(report).await
+    }
 }
 
 async fn end<P: Serialize + Send + Sync + 'static>(
+    slice: Duration,
+    with: impl FnOnce(Builder) -> Builder,
+    jobs: impl IntoIterator<Item = (&str, P)>,
+) -> Report {
+    end_when(|| (), slice, with, jobs).await
+}
+
+async fn end_when<P: Serialize + Send + Sync + 'static>(
+    wait: impl FnOnce(),
     slice: Duration,
     with: impl FnOnce(Builder) -> Builder,
     in_flight: impl IntoIterator<Item = (&str, P)>,
@@ -49,6 +91,8 @@ async fn end<P: Serialize + Send + Sync + 'static>(
     let _in_flight: Vec<_> =
         in_flight.into_iter().map(|(id, payload)| jobs.begin(id, payload).unwrap()).collect();
     shutdown.begin("a test");
+    // It may block: nothing of the shutdown runs on this runtime.
+    wait();
     shutdown.hurry();
     shutdown.finished().await
 }

@@ -178,3 +178,31 @@ async fn a_body_that_is_no_object_is_not_waited_for() {
     assert_eq!(fates(&report)[0], ["a"], "{report}");
     assert!(!monitor.flood(), "all of it was read");
 }
+
+#[tokio::test]
+async fn an_answer_that_never_ends_is_an_error_within_the_slice() {
+    const DRIP: Duration = Duration::from_millis(20);
+    for (beginning, again, pause) in [
+        // A head without end, in a flood and drop by drop.
+        ("HTTP/1.1 200 OK\r\n", "x-more: and more and more\r\n", Duration::ZERO),
+        ("HTTP/1.1 200 OK\r\nx-more: ", "x", DRIP),
+        // Answers that are not the last.
+        ("", "HTTP/1.1 102 Processing\r\n\r\n", Duration::ZERO),
+        ("", "HTTP/1.1 103 Early Hints\r\n\r\n", DRIP),
+        // Bodies, with a length and without.
+        ("HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n{", " ", DRIP),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", "1\r\n \r\n", DRIP),
+        ("HTTP/1.1 200 OK\r\n\r\n{", " ", DRIP),
+        // No HTTP at all.
+        ("", "what?", Duration::ZERO),
+    ] {
+        let monitor = Monitor::start(move |_, _| Answer::Forever(beginning, again, pause));
+        let report = go_down_within(SHORT, webhook(&monitor), letters(2)).await;
+        assert_eq!(fates(&report)[2], ["a", "b"], "{beginning:?} {again:?} {report}");
+        // It returned in its time: else the outcome would be *late*.
+        assert!(
+            failure(&report).contains("2 of 2 jobs not acknowledged"),
+            "{beginning:?} {again:?} {report}"
+        );
+    }
+}

@@ -81,6 +81,23 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
+async fn no_redirect_takes_credentials_to_another_host() {
+    let other = Monitor::always(|| status("200 OK"));
+    // By another name, too.
+    for host in ["127.0.0.1", "localhost"] {
+        for code in ["302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
+            let location = format!("Location: http://{host}:{}/\r\n", other.address().port());
+            let monitor = Monitor::always(move || with_headers(code, &location));
+            let url = format!("http://me:s3cr3t@{}/", monitor.address());
+            let report = go_down(Webhook::new(url).unwrap().header("x-token", "s3cr3t"), letters(1)).await;
+            assert_eq!(fates(&report)[1], ["a"], "{report}");
+            assert!(monitor.jobs()[0].head.contains("s3cr3t"));
+        }
+    }
+    assert_eq!(other.count(), 0);
+}
+
+#[tokio::test]
 async fn a_batch_that_hangs_does_not_starve_the_others() {
     let monitor = Monitor::start(|_, request| match request.subjects()[0].as_str() {
         "a" => Answer::Stall(Vec::new()),

@@ -2,5 +2,7 @@
 
 mod acknowledging;
 mod attempts;
+mod connection;
 mod setting_up;
+mod signing;
 mod wire;

@@ -4,6 +4,9 @@
 //! how often* ([`delivery`]), *how* ([`client`]), *to which address* ([`resolver`]), *to whom* ([`trust`]), *from whom*
 //! ([`signature`]), and what a result means ([`verdict`], [`reply`], [`offer`]).
 
+#[cfg(test)]
+mod tests;
+
 mod endpoint;
 
 mod batch;

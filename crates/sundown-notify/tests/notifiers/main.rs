@@ -9,6 +9,7 @@ mod monitor;
 mod service;
 
 mod log_line;
+mod next_in_line;
 #[cfg(target_os = "linux")]
 mod systemd;
 mod termination_log;

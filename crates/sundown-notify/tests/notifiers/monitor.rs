@@ -3,12 +3,13 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
+use rustix::net::{AddressFamily, SocketType, bind, socket};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
@@ -341,4 +342,11 @@ fn receive(stream: &mut Wire) -> io::Result<Option<Request>> {
     request.body.resize(length, 0);
     stream.read_exact(&mut request.body)?;
     Ok(Some(request))
+}
+
+/// A port of ours that refuses connections until somebody listens on it.
+pub(crate) fn closed_port() -> TcpListener {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+    TcpListener::from(socket)
 }

@@ -1,17 +1,16 @@
 //! What is tried again, what is not, and in which order.
 
 use std::{
-    net::{Ipv4Addr, SocketAddrV4, TcpListener},
     sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
-use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
+use rustix::net::listen;
 use serde::{Serialize, Serializer};
 use sundown_notify::Webhook;
 
 use crate::{
-    monitor::{Answer, Monitor, Request, status, with_headers},
+    monitor::{Answer, Monitor, Request, closed_port, status, with_headers},
     service::{failure, fates, go_down, go_down_within, letters},
 };
 
@@ -144,13 +143,6 @@ impl Serialize for Deed {
         (self.0)();
         serializer.serialize_unit()
     }
-}
-
-/// A port of ours that refuses connections until somebody listens on it.
-fn closed_port() -> TcpListener {
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
-    TcpListener::from(socket)
 }
 
 #[tokio::test]

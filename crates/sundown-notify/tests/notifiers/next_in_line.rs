@@ -1,0 +1,166 @@
+//! A monitor that goes wrong in every way, and another notifier behind it: that one takes over within the slice what the
+//! monitor did not acknowledge, and both together take what was incomplete, no job twice and none left.
+
+use std::{
+    sync::{Mutex, mpsc},
+    time::Duration,
+};
+
+use serde_json::json;
+use sundown::Outcome;
+use sundown_notify::{First, Webhook};
+use sundown_testkit::TakesOver;
+use sundown_tokio::Tokio;
+
+use crate::{
+    authority::Authority,
+    monitor::{Answer, Monitor, closed_port, status, with_headers},
+    service::{SLICE, fates, go_down, letters},
+};
+
+const ALL: [&str; 4] = ["a", "b", "c", "d"];
+const NONE: [&str; 0] = [];
+
+/// Hands four jobs over to this webhook and to another notifier behind it. These are the ones that the webhook takes.
+async fn takes(webhook: Webhook, expected: impl AsRef<[&str]>) {
+    let next = TakesOver::all();
+    let chain = First::new(Tokio::current(), webhook).then(next.clone());
+    let report = go_down(chain, letters(ALL.len())).await;
+
+    let [handed_over, unacknowledged, in_doubt] = fates(&report);
+    assert_eq!(handed_over, ALL, "{report}");
+    assert!(unacknowledged.is_empty() && in_doubt.is_empty() && report.is_clean(), "{report}");
+    let (expected, next) = (expected.as_ref(), next.taken());
+    let mut both: Vec<_> = next.iter().map(sundown::JobId::as_str).chain(expected.iter().copied()).collect();
+    both.sort_unstable();
+    assert_eq!(both, ALL, "the next took {next:?}");
+
+    let Outcome::Done(took) = report.notifiers[0].incomplete else { panic!("{report}") };
+    assert!(took < SLICE, "{report}");
+}
+
+async fn takes_where_the_monitor(
+    answers: impl Fn(usize) -> Answer + Send + Sync + 'static,
+    expected: impl AsRef<[&str]>,
+) {
+    let monitor = Monitor::start(move |before, _| answers(before));
+    takes(Webhook::new(monitor.url()).unwrap(), expected).await;
+}
+
+#[tokio::test]
+async fn a_monitor_that_works_takes_all() {
+    takes_where_the_monitor(|_| status("204 No Content"), ALL).await;
+}
+
+#[tokio::test]
+async fn a_monitor_that_is_down() {
+    let port = closed_port();
+    takes(Webhook::new(format!("http://{}/", port.local_addr().unwrap())).unwrap(), NONE).await;
+}
+
+#[tokio::test]
+async fn a_monitor_that_is_slow() {
+    // Longer than its part of the slice.
+    let monitor = Monitor::start(|_, _| {
+        std::thread::sleep(SLICE * 3 / 4);
+        status("204 No Content")
+    });
+    takes(Webhook::new(monitor.url()).unwrap(), NONE).await;
+}
+
+#[tokio::test]
+async fn a_monitor_that_is_slow_but_in_time() {
+    let monitor = Monitor::start(|_, _| {
+        std::thread::sleep(SLICE / 20);
+        status("204 No Content")
+    });
+    takes(Webhook::new(monitor.url()).unwrap(), ALL).await;
+}
+
+#[tokio::test]
+async fn a_monitor_that_answers_500() {
+    takes_where_the_monitor(|_| status("500 Internal Server Error"), NONE).await;
+}
+
+#[tokio::test]
+async fn a_monitor_that_answers_500_first() {
+    let answers = |before| status(if before == 0 { "500 Internal Server Error" } else { "204 No Content" });
+    takes_where_the_monitor(answers, ALL).await;
+}
+
+#[tokio::test]
+async fn a_monitor_that_resets_in_the_middle_of_its_answer() {
+    takes_where_the_monitor(|_| Answer::Reset(b"HTTP/1.1 200 OK\r\nContent-Le".into()), NONE).await;
+}
+
+#[tokio::test]
+async fn a_monitor_that_acknowledges_half() {
+    let monitor = Monitor::start(|_, request| {
+        let ids = request.ids();
+        crate::monitor::body(json!({ "acknowledged": ids[..2] }).to_string())
+    });
+    takes(Webhook::new(monitor.url()).unwrap(), ["a", "b"]).await;
+}
+
+#[tokio::test]
+async fn a_monitor_that_takes_one_batch_and_hangs() {
+    let monitor = Monitor::start(|before, _| match before {
+        0 => status("204 No Content"),
+        _ => Answer::Stall(Vec::new()),
+    });
+    takes(Webhook::new(monitor.url()).unwrap().batch(1, 1024), ["a"]).await;
+}
+
+#[tokio::test]
+async fn a_monitor_that_answers_after_the_deadline() {
+    let (over, is_over) = mpsc::channel::<()>();
+    let is_over = Mutex::new(is_over);
+    let monitor = Monitor::start(move |_, _| {
+        let _ = is_over.lock().unwrap().recv_timeout(Duration::from_secs(20));
+        status("200 OK")
+    });
+    takes(Webhook::new(monitor.url()).unwrap(), NONE).await;
+    drop(over);
+}
+
+#[tokio::test]
+async fn a_monitor_that_never_ends_its_answer() {
+    takes_where_the_monitor(
+        |_| Answer::Forever("HTTP/1.1 200 OK\r\n", "x: y\r\n", Duration::from_millis(1)),
+        NONE,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_monitor_that_answers_nonsense() {
+    takes_where_the_monitor(|_| crate::monitor::body("{\"acknowledged\":"), NONE).await;
+}
+
+#[tokio::test]
+async fn a_monitor_that_has_moved() {
+    takes_where_the_monitor(|_| with_headers("308 Permanent Redirect", "Location: /elsewhere\r\n"), NONE)
+        .await;
+}
+
+#[tokio::test]
+async fn a_monitor_with_a_certificate_that_is_wrong() {
+    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
+    for server in [theirs.server("127.0.0.1"), ours.server("monitor.example")] {
+        let monitor = Monitor::over_tls(server, |_, _| status("204 No Content"));
+        takes(Webhook::new(monitor.url()).unwrap().root_certificate(ours.pem()), NONE).await;
+        assert_eq!(monitor.count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_monitor_whose_port_speaks_no_tls() {
+    let monitor = Monitor::start(|_, _| status("204 No Content"));
+    takes(Webhook::new(monitor.url().replace("http:", "https:")).unwrap(), NONE).await;
+}
+
+#[tokio::test]
+async fn a_monitor_whose_name_nobody_knows() {
+    // https://www.rfc-editor.org/rfc/rfc6761#section-6.4
+    takes(Webhook::new("http://monitor.invalid/").unwrap(), NONE).await;
+}

@@ -12,6 +12,7 @@ use futures_util::future::{Either, join_all, select};
 use sundown::{HandOver, IncompleteJob, Notice, Notifier, NotifyError, Report, Runtime, async_trait};
 
 use self::link::{Ending, Link, Work};
+use crate::offered::{Offered, is_open};
 
 /// What is left of the time when the last link's part ends, so that the chain returns in it: what has not returned in
 /// its time puts every job in doubt, even those that were never offered. At most a tenth of the time.
@@ -157,7 +158,7 @@ impl Notifier for First {
             let left = hand_over.deadline().remaining().saturating_sub(spare);
             let until = self.runtime.now() + fair(left, self.links.len() - at);
             let rest = Arc::new(hand_over.rest(until));
-            if rest.jobs().is_empty() {
+            if !rest.all().any(is_open) {
                 break;
             }
             let (notifier, offer) = (link.notifier.clone(), rest.clone());
@@ -167,14 +168,16 @@ impl Notifier for First {
                 Some(Err(why)) => wrong.push((at, why)),
                 None => {
                     // Nobody can know how far it came.
-                    rest.jobs().iter().for_each(|job| rest.doubt(job.key()));
+                    rest.all().for_each(|job| rest.doubt(job.key()));
                     wrong.push((at, "it did not end in its part of the time".into()));
                 }
             }
         }
-        match hand_over.jobs().iter().filter(|job| !job.is_acknowledged()).count() {
+        match hand_over.all().filter(|job| is_open(job)).count() {
             0 => Ok(()),
-            missing => Err(not_acknowledged(missing, hand_over.jobs(), wrong)),
+            // Not everybody wants to hear of effects that may have happened.
+            _ if wrong.is_empty() && hand_over.jobs().iter().all(IncompleteJob::is_acknowledged) => Ok(()),
+            missing => Err(not_acknowledged(missing, hand_over.all().count(), wrong)),
         }
     }
 
@@ -199,8 +202,8 @@ fn fair(left: Duration, links: usize) -> Duration {
     left / u32::try_from(links).unwrap_or(u32::MAX)
 }
 
-fn not_acknowledged(missing: usize, jobs: &[IncompleteJob], wrong: Vec<(usize, String)>) -> NotifyError {
-    let mut text = format!("{missing} of {} jobs not acknowledged", jobs.len());
+fn not_acknowledged(missing: usize, jobs: usize, wrong: Vec<(usize, String)>) -> NotifyError {
+    let mut text = format!("{missing} of {jobs} jobs not acknowledged");
     for (at, why) in wrong {
         text = format!("{text}; link {}: {why}", at + 1);
     }

@@ -65,6 +65,7 @@ mod termination_log;
 mod webhook;
 
 mod event;
+mod offered;
 
 pub use self::{
     first::First,

@@ -9,7 +9,10 @@ use std::{
 use serde::Serialize;
 use sundown::{HandOver, IncompleteJob, Notice, Notifier, NotifyError, Report, Uuid, async_trait};
 
-use crate::event::{self, Counts, Event, Known, Named, Numbers, Unencoded, Whole};
+use crate::{
+    event::{self, Counts, Event, Known, Named, Numbers, Unencoded, Whole},
+    offered::Offered,
+};
 
 /// How long a line may be, its end included: what rsyslog takes in by default
 /// ([`maxMessageSize`](https://www.rsyslog.com/doc/rainerscript/global.html)), half of where container runtimes begin to
@@ -91,7 +94,8 @@ impl LogLine {
     /// As much as fits about one job.
     fn job(&self, hand_over: &HandOver, job: &IncompleteJob) -> Result<Vec<u8>, Unencoded> {
         let source = &source(hand_over.shutdown());
-        let message = || format!("job {} of {} is incomplete", job.id(), job.component());
+        let doubt = if job.is_in_doubt() { "in doubt" } else { "incomplete" };
+        let message = || format!("job {} of {} is {doubt}", job.id(), job.component());
         if self.payloads {
             let whole = event::incomplete(source, hand_over, job, Whole::of(hand_over, job));
             // One that does not serialise, or is too long, costs the line no more than itself.
@@ -128,9 +132,9 @@ impl Notifier for LogLine {
     /// The first line that was not written. The others are written all the same.
     async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
         let mut result = Ok(());
-        for (before, job) in hand_over.jobs().iter().enumerate() {
+        for (before, job) in hand_over.all().enumerate() {
             if hand_over.deadline().has_passed() {
-                let left = hand_over.jobs().len() - before;
+                let left = hand_over.all().len() - before;
                 return result.and(Err(error(format!("no time was left for {left} lines"))));
             }
             result = result.and(self.write(self.job(hand_over, job)));

@@ -14,6 +14,7 @@ use std::{
 use sundown::{HandOver, IncompleteJob, Notifier, NotifyError, Report, async_trait};
 
 use self::message::Message;
+use crate::offered::Offered;
 
 /// Where Kubernetes puts it, unless `terminationMessagePath` says otherwise
 /// ([documentation](https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/)).
@@ -161,7 +162,7 @@ impl Notifier for TerminationLog {
             return Ok(());
         }
         self.write(&Message::incomplete(hand_over, self.payloads))?;
-        *self.offered.lock().unwrap_or_else(PoisonError::into_inner) = hand_over.jobs().to_vec();
+        *self.offered.lock().unwrap_or_else(PoisonError::into_inner) = hand_over.all().cloned().collect();
         Ok(())
     }
 

@@ -38,7 +38,10 @@ use self::{
     resolver::Names,
     signature::Key,
 };
-use crate::event::{self, Event};
+use crate::{
+    event::{self, Event},
+    offered::Offered,
+};
 
 /// How long the news of the beginning is tried at most: a slow reply and a few attempts. The drain does not wait for it.
 const BEGINNING: Duration = Duration::from_secs(2);
@@ -294,7 +297,7 @@ impl Notifier for Webhook {
         let mut offer = Offer::new(hand_over);
         let spare = SPARE.min(hand_over.deadline().remaining() / 10);
         let left = || hand_over.deadline().remaining().saturating_sub(spare);
-        let events = hand_over.jobs().iter().map(|job| event::whole(&self.source, hand_over, job));
+        let events = hand_over.all().map(|job| event::whole(&self.source, hand_over, job));
         let batches = Batches::new(events, self.most_events, self.most_bytes);
         delivery::deliver(batches, left, |batch, within| {
             let verdict = client.post(batch, within);

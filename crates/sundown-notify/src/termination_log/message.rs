@@ -8,7 +8,10 @@ use std::{collections::HashMap, time::Duration};
 use serde_json::{Map, Value, json};
 use sundown::{HandOver, IncompleteJob, JobLine, Key, Outcome, Report};
 
-use crate::event::{Counts, Facts, encode_within};
+use crate::{
+    event::{Counts, Facts, encode_within},
+    offered::Offered,
+};
 
 /// How many characters are kept of a text that somebody else has made.
 const TEXT: usize = 200;
@@ -51,15 +54,15 @@ enum Without {
 impl<'a> Message<'a> {
     /// Of the hand-over: these jobs are incomplete.
     pub(super) fn incomplete(hand_over: &'a HandOver, payloads: bool) -> Self {
-        let jobs = hand_over.jobs();
+        let counts = json!({ "incomplete": hand_over.jobs().len(), "in_doubt": hand_over.in_doubt().len() });
         Message {
             phase: "incomplete",
             shutdown: hand_over.shutdown().to_string(),
             reason: shortened(&hand_over.reason().to_string()),
-            numbers: vec![("counts", json!({ "incomplete": jobs.len() }))],
+            numbers: vec![("counts", counts)],
             times: Vec::new(),
             failures: Vec::new(),
-            jobs: jobs.iter().map(Job::Offered).collect(),
+            jobs: hand_over.all().map(Job::Offered).collect(),
             payloads,
         }
     }

@@ -1,36 +1,42 @@
 //! What has become of the jobs so far.
 
-use sundown::{HandOver, IncompleteJob};
+use std::collections::HashSet;
+
+use sundown::{HandOver, Key};
 
 use super::{batch::Batch, verdict::Verdict};
-use crate::event;
+use crate::{
+    event,
+    offered::{Offered, has_ended},
+};
 
 /// A hand-over on its way.
 pub(super) struct Offer<'a> {
     hand_over: &'a HandOver,
-    acknowledged: usize,
+    /// By replies.
+    acknowledged: HashSet<Key>,
     last: String,
 }
 
 impl<'a> Offer<'a> {
     pub(super) fn new(hand_over: &'a HandOver) -> Self {
-        Offer { hand_over, acknowledged: 0, last: "no time was left".into() }
+        Offer { hand_over, acknowledged: HashSet::new(), last: "no time was left".into() }
     }
 
     /// A request has ended so.
     pub(super) fn settle(&mut self, batch: &Batch, verdict: &Verdict) {
-        let keys = self.hand_over.jobs()[batch.places.clone()].iter().map(IncompleteJob::key);
+        let keys = batch.places.clone().map(|place| self.hand_over.at(place).key());
         match verdict {
             Ok(reply) => {
                 let mut taken = 0;
                 for key in keys.filter(|&key| reply.names(&event::id(self.hand_over, key))) {
                     self.hand_over.acknowledge(key);
+                    self.acknowledged.insert(key);
                     taken += 1;
                 }
                 if taken < batch.places.len() {
                     self.last = format!("a reply names {taken} of its {} events", batch.places.len());
                 }
-                self.acknowledged += taken;
             }
             Err(failure) => {
                 if failure.in_doubt {
@@ -41,14 +47,17 @@ impl<'a> Offer<'a> {
         }
     }
 
-    /// What is missing in the end.
+    /// What is missing in the end. An effect that has ended since needs nobody to know of it.
     pub(super) fn end(self) -> Result<(), String> {
-        let jobs = self.hand_over.jobs().len();
-        match jobs - self.acknowledged {
+        let is_missing = |key| !self.acknowledged.contains(&key);
+        let missing = self.hand_over.all().filter(|job| is_missing(job.key()) && !has_ended(job)).count();
+        match missing {
             0 => Ok(()),
-            missing => {
-                Err(format!("{missing} of {jobs} jobs not acknowledged, the last failure: {}", self.last))
-            }
+            _ => Err(format!(
+                "{missing} of {} jobs not acknowledged, the last failure: {}",
+                self.hand_over.all().len(),
+                self.last
+            )),
         }
     }
 }

@@ -296,7 +296,7 @@ fn a_part_of_a_hand_over_has_what_nobody_has_acknowledged_and_an_end_of_its_own(
 }
 
 #[test]
-fn a_job_in_doubt_is_acknowledged_once() {
+fn a_job_is_acknowledged_once_however_doubtful() {
     let until = Instant::now() + std::time::Duration::from_secs(60);
     let whole = HandOver::of_left_over([left_over("a", 1).in_doubt(), left_over("b", 2)], until);
     whole.doubt(whole.jobs()[1].key());

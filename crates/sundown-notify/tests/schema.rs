@@ -89,6 +89,7 @@ async fn told() -> Vec<Value> {
         .at_release("panics", async { panic!("on purpose") })
         .grace(Duration::from_secs(30))
         .reserve(Reserve::HandOver, Duration::from_secs(2))
+        .reserve(Reserve::Answer, Duration::from_millis(300))
         .start()
         .unwrap();
     jobs.begin("done", json!(0)).unwrap().complete().unwrap();
@@ -138,6 +139,7 @@ async fn events_are_as_the_schema_says_and_have_no_field_that_it_does_not_descri
         assert!(events.iter().filter(of_type).count() >= 2, "{type} is told by both");
     }
     assert!(events.iter().any(|event| event["data"].get("error").is_some()), "there is a broken payload");
+    assert!(events.iter().any(|event| event["data"]["in_doubt"] == true), "there is a commit under way");
     let events = Value::Array(events);
     assert_valid(&schema(), &events);
     assert_valid(&strict(), &events);

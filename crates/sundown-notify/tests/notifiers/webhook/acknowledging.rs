@@ -6,7 +6,9 @@ use std::{
 };
 
 use serde_json::json;
+use sundown::{Jobs, Outcome, Report, Reserve, Shutdown};
 use sundown_notify::Webhook;
+use sundown_tokio::Tokio;
 
 use crate::{
     monitor::{Answer, Monitor, Request, body, status},
@@ -110,6 +112,40 @@ async fn a_reset_in_the_middle_of_the_answer_leaves_a_doubt() {
     let requests = monitor.jobs();
     assert!(requests.len() > 1, "it is tried again");
     assert!(requests.iter().all(|request| request.body == requests[0].body));
+}
+
+/// Goes down with one job in mid-commit, which does not end.
+async fn go_down_committing(webhook: Webhook) -> Report {
+    let jobs = Jobs::new();
+    let shutdown = Shutdown::embedded(Tokio::current())
+        .component("jobs", jobs.clone())
+        .hand_over_to(webhook)
+        .grace(Duration::from_secs(30))
+        .reserve(Reserve::HandOver, SHORT)
+        .reserve(Reserve::Answer, SHORT)
+        .start()
+        .unwrap();
+    let _commit = jobs.begin("a", ()).unwrap().commit().unwrap();
+    shutdown.begin("a test");
+    shutdown.hurry();
+    shutdown.finished().await
+}
+
+#[tokio::test]
+async fn the_monitor_hears_of_an_effect_that_may_have_happened() {
+    let monitor = Monitor::start(|_, _| status("204 No Content"));
+    let report = go_down_committing(webhook(&monitor)).await;
+    let event = &monitor.jobs()[0].events()[0];
+    assert_eq!((&event["subject"], &event["data"]["in_doubt"]), (&json!("a"), &json!(true)));
+    // It is nobody's to do, but somebody knows of it.
+    assert_eq!(fates(&report), [vec![], vec![], vec!["a"]]);
+    assert!(report.jobs.in_doubt[0].acknowledged, "{report}");
+    assert!(matches!(report.notifiers[0].incomplete, Outcome::Done(_)), "{report}");
+
+    let monitor = Monitor::start(|_, _| status("410 Gone"));
+    let report = go_down_committing(webhook(&monitor)).await;
+    assert!(!report.jobs.in_doubt[0].acknowledged, "{report}");
+    assert!(failure(&report).contains("1 of 1 jobs not acknowledged"), "{report}");
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 mod link;
 
 use std::{
-    fmt,
-    sync::Arc,
+    fmt, mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -27,8 +27,9 @@ const SPARE: Duration = Duration::from_millis(50);
 /// doubt the next is offered, marked [in doubt](IncompleteJob::is_in_doubt), and if that one acknowledges it, it is handed
 /// over. In the end what nobody acknowledged is in doubt if any link left it so, else unacknowledged.
 ///
-/// Where all jobs were acknowledged, the hand-over has succeeded, whoever failed on the way. Else the error has what all
-/// links failed with.
+/// Where all jobs were acknowledged, the hand-over has succeeded, whoever failed on the way: what a link failed with is
+/// then told as an error of [`finished`](Notifier::finished), which is in the report and changes nothing else. Else the
+/// hand-over fails with what all links failed with.
 ///
 /// # Time
 ///
@@ -87,13 +88,18 @@ const SPARE: Duration = Duration::from_millis(50);
 pub struct First {
     runtime: Arc<dyn Runtime>,
     links: Vec<Arc<Link>>,
+    /// What links failed with that others have made good, until it is told. The lock guards the list.
+    made_good: Mutex<Vec<Wrong>>,
 }
+
+/// Which link failed, and with what.
+type Wrong = (usize, String);
 
 impl First {
     /// A chain whose first link is this notifier.
     pub fn new(runtime: impl Runtime, notifier: impl Notifier) -> Self {
         let runtime: Arc<dyn Runtime> = Arc::new(runtime);
-        First { links: vec![Link::new(runtime.clone(), notifier)], runtime }
+        First { links: vec![Link::new(runtime.clone(), notifier)], runtime, made_good: Mutex::default() }
     }
 
     /// Then this one is offered what is left.
@@ -113,10 +119,14 @@ impl First {
     }
 
     /// Calls all links side by side.
-    async fn call_all(&self, work: impl Fn(&Arc<dyn Notifier>) -> Work) -> Result<(), NotifyError> {
+    async fn call_all(&self, work: impl Fn(&Arc<dyn Notifier>) -> Work) -> Vec<Wrong> {
         let calls = self.links.iter().map(|link| link.clone().call(work(&link.notifier)));
-        let endings = join_all(calls).await;
-        joined(endings.into_iter().enumerate().filter_map(|(at, ending)| Some((at, ending.err()?))))
+        let endings = join_all(calls).await.into_iter().enumerate();
+        endings.filter_map(|(at, ending)| Some((at, ending.err()?))).collect()
+    }
+
+    fn made_good(&self) -> MutexGuard<'_, Vec<Wrong>> {
+        self.made_good.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -136,19 +146,19 @@ impl Notifier for First {
         for link in &self.links {
             link.settle_in().map_err(|why| NotifyError::new("no place for a link").because(why))?;
         }
-        self.call_all(|notifier| {
+        let wrong = self.call_all(|notifier| {
             let notifier = notifier.clone();
             Box::pin(async move { notifier.prepare().await })
-        })
-        .await
+        });
+        joined("", wrong.await)
     }
 
     async fn draining(&self, notice: &Notice) -> Result<(), NotifyError> {
-        self.call_all(|notifier| {
+        let wrong = self.call_all(|notifier| {
             let (notifier, notice) = (notifier.clone(), notice.clone());
             Box::pin(async move { notifier.draining(&notice).await })
-        })
-        .await
+        });
+        joined("", wrong.await)
     }
 
     async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
@@ -173,21 +183,32 @@ impl Notifier for First {
                 }
             }
         }
-        match hand_over.all().filter(|job| is_open(job)).count() {
-            0 => Ok(()),
-            // Not everybody wants to hear of effects that may have happened.
-            _ if wrong.is_empty() && hand_over.jobs().iter().all(IncompleteJob::is_acknowledged) => Ok(()),
-            missing => Err(not_acknowledged(missing, hand_over.all().count(), wrong)),
+        let (missing, all) = (hand_over.all().filter(|job| is_open(job)).count(), hand_over.all().len());
+        // Not everybody wants to hear of effects that may have happened.
+        let is_done = wrong.is_empty() && hand_over.jobs().iter().all(IncompleteJob::is_acknowledged);
+        if missing == 0 || is_done {
+            *self.made_good() = wrong;
+            return Ok(());
+        }
+        let why = format!("{missing} of {all} jobs not acknowledged");
+        match joined("", wrong) {
+            Ok(()) => Err(NotifyError::new(why)),
+            Err(wrong) => Err(NotifyError::new(format!("{why}; {wrong}"))),
         }
     }
 
     async fn finished(&self, report: &Report) -> Result<(), NotifyError> {
         let report = Arc::new(report.clone());
-        self.call_all(|notifier| {
+        let wrong = self.call_all(|notifier| {
             let (notifier, report) = (notifier.clone(), report.clone());
             Box::pin(async move { notifier.finished(&report).await })
-        })
-        .await
+        });
+        let wrong = wrong.await;
+        let made_good = joined("made good by others: ", mem::take(&mut *self.made_good()));
+        match (joined("", wrong), made_good) {
+            (Err(wrong), Err(made_good)) => Err(NotifyError::new(format!("{wrong}; {made_good}"))),
+            (wrong, made_good) => wrong.and(made_good),
+        }
     }
 }
 
@@ -202,16 +223,11 @@ fn fair(left: Duration, links: usize) -> Duration {
     left / u32::try_from(links).unwrap_or(u32::MAX)
 }
 
-fn not_acknowledged(missing: usize, jobs: usize, wrong: Vec<(usize, String)>) -> NotifyError {
-    let mut text = format!("{missing} of {jobs} jobs not acknowledged");
-    for (at, why) in wrong {
-        text = format!("{text}; link {}: {why}", at + 1);
-    }
-    NotifyError::new(text)
-}
-
 /// What went wrong with which link, in one error.
-fn joined(wrong: impl Iterator<Item = (usize, String)>) -> Result<(), NotifyError> {
-    let texts: Vec<_> = wrong.map(|(at, why)| format!("link {}: {why}", at + 1)).collect();
-    if texts.is_empty() { Ok(()) } else { Err(NotifyError::new(texts.join("; "))) }
+fn joined(title: &str, wrong: Vec<Wrong>) -> Result<(), NotifyError> {
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let texts: Vec<_> = wrong.into_iter().map(|(at, why)| format!("link {}: {why}", at + 1)).collect();
+    Err(NotifyError::new(format!("{title}{}", texts.join("; "))))
 }

@@ -1,6 +1,8 @@
 //! Chains of notifiers that go wrong, in virtual time: whatever each link does, every job is somebody's or nobody's,
 //! exactly once, and a link that works is reached.
 
+#![allow(clippy::unwrap_used, reason = "what helps tests is a test")]
+
 use std::{fmt, time::Duration};
 
 use sundown::{
@@ -207,6 +209,15 @@ fn the_error_has_what_all_links_failed_with() {
         "2 of 3 jobs not acknowledged; link 1: the service is down; link 2: it panicked: no such table; \
          link 3: it did not end in its part of the time; link 4: 2 jobs more than the 1 it takes"
     );
+}
+
+#[test]
+fn what_a_link_failed_with_is_told_though_the_next_has_made_it_good() {
+    let plans = [Plan::that(Fault::Fails("the service is down".into())), Plan::taking(ALL)];
+    let (report, _) = end(12, &plans, 1);
+    assert!(report.is_clean(), "{report}");
+    let Outcome::Failed(why) = &report.notifiers[0].finished else { panic!("{report}") };
+    assert_eq!(why, "made good by others: link 1: the service is down");
 }
 
 #[test]

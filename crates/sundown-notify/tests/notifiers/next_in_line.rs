@@ -14,7 +14,7 @@ use sundown_tokio::Tokio;
 
 use crate::{
     authority::Authority,
-    monitor::{Answer, Monitor, closed_port, status, with_headers},
+    monitor::{Answer, Monitor, body, closed_port, status, with_headers},
     service::{SLICE, fates, go_down, letters},
 };
 
@@ -50,6 +50,19 @@ async fn takes_where_the_monitor(
 #[tokio::test]
 async fn a_monitor_that_works_takes_all() {
     takes_where_the_monitor(|_| status("204 No Content"), ALL).await;
+}
+
+#[tokio::test]
+async fn a_job_has_one_id_whoever_is_offered_it() {
+    // The first takes the job in the middle, and the second is offered the others at other places.
+    let first = Monitor::start(|_, request| body(json!({ "acknowledged": request.ids()[1..2] }).to_string()));
+    let second = Monitor::start(|_, _| status("204 No Content"));
+    let [one, other] = [&first, &second].map(|monitor| Webhook::new(monitor.url()).unwrap());
+    let report = go_down(First::new(Tokio::current(), one).then(other), letters(3)).await;
+    assert!(report.is_clean(), "{report}");
+    let ids = |monitor: &Monitor| monitor.jobs()[0].ids();
+    let (all, rest) = (ids(&first), ids(&second));
+    assert_eq!(rest, [all[0].clone(), all[2].clone()]);
 }
 
 #[tokio::test]
@@ -97,7 +110,7 @@ async fn a_monitor_that_resets_in_the_middle_of_its_answer() {
 async fn a_monitor_that_acknowledges_half() {
     let monitor = Monitor::start(|_, request| {
         let ids = request.ids();
-        crate::monitor::body(json!({ "acknowledged": ids[..2] }).to_string())
+        body(json!({ "acknowledged": ids[..2] }).to_string())
     });
     takes(Webhook::new(monitor.url()).unwrap(), ["a", "b"]).await;
 }
@@ -134,7 +147,7 @@ async fn a_monitor_that_never_ends_its_answer() {
 
 #[tokio::test]
 async fn a_monitor_that_answers_nonsense() {
-    takes_where_the_monitor(|_| crate::monitor::body("{\"acknowledged\":"), NONE).await;
+    takes_where_the_monitor(|_| body("{\"acknowledged\":"), NONE).await;
 }
 
 #[tokio::test]

@@ -134,7 +134,7 @@ impl TerminationLog {
     fn write(&self, message: &Message<'_>) -> Result<(), NotifyError> {
         let Some(file) = self.file()? else { return Ok(()) };
         let text = message.fit(self.most);
-        replace(file, text).map_err(|why| error(&self.path, "was not written").because(why))
+        replace(file, &text).map_err(|why| error(&self.path, "was not written").because(why))
     }
 
     fn offered(&self) -> Vec<IncompleteJob> {
@@ -181,16 +181,39 @@ impl fmt::Debug for TerminationLog {
     }
 }
 
-/// Puts this in the place of what the file has. Whenever the process is killed, the file holds one or the other: all is
-/// written at once, with white space over what is left of a longer one before.
-fn replace(file: &File, mut text: Vec<u8>) -> io::Result<()> {
-    let length = text.len();
+/// Puts this in the place of what the file has. Whenever the process is killed, the file holds one or the other.
+fn replace(file: &File, text: &[u8]) -> io::Result<()> {
+    write_over(file, text)?;
+    file.set_len(text.len() as u64)
+}
+
+/// All at once, with white space over what is left of a longer message before: what is there is JSON at any time.
+fn write_over(file: &File, text: &[u8]) -> io::Result<()> {
     let before = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(MOST);
-    text.resize(length.max(before), b' ');
-    file.write_all_at(&text, 0)?;
-    file.set_len(length as u64)
+    let mut text = text.to_vec();
+    text.resize(text.len().max(before), b' ');
+    file.write_all_at(&text, 0)
 }
 
 fn error(path: &Path, what: &str) -> NotifyError {
     NotifyError::new(format!("termination log {} {what}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, process};
+
+    use super::*;
+
+    #[test]
+    fn between_two_steps_the_file_holds_one_message_and_no_part_of_another() {
+        let path = env::temp_dir().join(format!("sundown-write-over-{}", process::id()));
+        fs::write(&path, "{\"phase\":\"incomplete\"}").unwrap();
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        write_over(&file, b"{}").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap().trim_end(), "{}");
+        replace(&file, b"{}").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{}");
+        fs::remove_file(&path).unwrap();
+    }
 }

@@ -67,6 +67,9 @@ const SPARE: Duration = Duration::from_millis(50);
 /// later request, and says nothing about the first (it may even be *because* the first was taken). Only an
 /// acknowledgement ends a doubt.
 ///
+/// Behind the jobs that somebody has to do come those whose own effect had begun
+/// ([`HandOver::in_doubt`]), in events with `in_doubt`. To acknowledge one is to say that somebody knows of it.
+///
 /// # Attempts
 ///
 /// Requests are made one after another, every batch once before any is tried again, and never past the deadline; no

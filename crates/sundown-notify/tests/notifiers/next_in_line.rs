@@ -2,15 +2,21 @@
 //! monitor did not acknowledge, and both together take what was incomplete, no job twice and none left.
 
 use std::{
+    net::SocketAddr,
     sync::{Mutex, mpsc},
     time::Duration,
 };
 
 use serde_json::json;
-use sundown::Outcome;
+use sundown::{HandOver, Notifier, NotifyError, Outcome};
 use sundown_notify::{First, Webhook};
 use sundown_testkit::TakesOver;
 use sundown_tokio::Tokio;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Mutex as AsyncMutex,
+};
 
 use crate::{
     authority::Authority,
@@ -63,6 +69,66 @@ async fn a_job_has_one_id_whoever_is_offered_it() {
     let ids = |monitor: &Monitor| monitor.jobs()[0].ids();
     let (all, rest) = (ids(&first), ids(&second));
     assert_eq!(rest, [all[0].clone(), all[2].clone()]);
+}
+
+#[tokio::test]
+async fn a_link_that_keeps_its_thread() {
+    struct Parks(Mutex<mpsc::Receiver<()>>);
+
+    #[sundown::async_trait]
+    impl Notifier for Parks {
+        async fn incomplete(&self, _: &HandOver) -> Result<(), NotifyError> {
+            let _ = self.0.lock().unwrap().recv();
+            Ok(())
+        }
+    }
+    let (let_go, parked) = mpsc::channel();
+    let next = TakesOver::all();
+    let chain = First::new(Tokio::current(), Parks(Mutex::new(parked))).then(next.clone());
+    let report = go_down(chain, letters(2)).await;
+    drop(let_go);
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(next.taken().len(), 2);
+}
+
+#[tokio::test]
+async fn what_a_link_builds_in_prepare_works_when_its_turn_comes() {
+    /// Talks over a connection that needs its reactor.
+    struct Talks(AsyncMutex<Option<TcpStream>>, SocketAddr);
+
+    #[sundown::async_trait]
+    impl Notifier for Talks {
+        async fn prepare(&self) -> Result<(), NotifyError> {
+            let stream = TcpStream::connect(self.1).await;
+            *self.0.lock().await =
+                Some(stream.map_err(|why| NotifyError::new("no connection").because(why))?);
+            Ok(())
+        }
+
+        async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
+            let mut stream = self.0.lock().await;
+            let failed = |why| NotifyError::new("no answer").because(why);
+            let stream = stream.as_mut().unwrap();
+            for job in hand_over.jobs() {
+                stream.write_all(b"?").await.map_err(failed)?;
+                stream.read_exact(&mut [0]).await.map_err(failed)?;
+                hand_over.acknowledge(job.key());
+            }
+            Ok(())
+        }
+    }
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let talks = Talks(Default::default(), listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut some = [0];
+        while std::io::Read::read(&mut stream, &mut some).unwrap() > 0 {
+            std::io::Write::write_all(&mut stream, b"!").unwrap();
+        }
+    });
+    let report = go_down(First::new(Tokio::current(), TakesOver::first(1)).then(talks), letters(3)).await;
+    assert_eq!(fates(&report)[0], ["a", "b", "c"], "{report}");
+    assert!(report.is_clean(), "{report}");
 }
 
 #[tokio::test]

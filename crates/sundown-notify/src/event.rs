@@ -9,13 +9,14 @@ mod encode;
 use std::time::SystemTime;
 
 use serde::Serialize;
-use sundown::{HandOver, IncompleteJob, Key, Uuid};
+use sundown::{HandOver, Key, Uuid};
 
 use self::data::Bare;
 pub(crate) use self::{
     data::{Counts, Facts, Known, Named, Numbers, Whole},
     encode::{Unencoded, encode_within},
 };
+use crate::offered::Offered;
 
 /// The media type of a batch: an array of events.
 pub(crate) const BATCH: &str = "application/cloudevents-batch+json";
@@ -90,23 +91,27 @@ pub(crate) fn finished<D: Serialize>(source: &str, shutdown: Uuid, data: D) -> E
     Event::new("dev.sundown.shutdown.finished.v1", id, source, shutdown.to_string(), data)
 }
 
-/// One job could not finish.
-pub(crate) fn incomplete<'a, D: Serialize>(
+/// One job of a hand-over, by its [place](Offered::at): it could not finish, or its effect had begun.
+pub(crate) fn job<'a, D: Serialize>(
     source: &'a str,
     hand_over: &HandOver,
-    job: &IncompleteJob,
+    place: usize,
     data: D,
 ) -> Event<'a, D> {
-    let id = id(hand_over, job.key());
-    Event::new("dev.sundown.job.incomplete.v1", id, source, job.id().as_str().into(), data)
+    let r#type = match place < hand_over.jobs().len() {
+        true => "dev.sundown.job.incomplete.v1",
+        false => "dev.sundown.job.in-doubt.v1",
+    };
+    let job = hand_over.at(place);
+    Event::new(r#type, id(hand_over, job.key()), source, job.id().as_str().into(), data)
 }
 
 /// The same with all that is known; without payload and checkpoint, and with an `error`, if they do not serialise.
-pub(crate) fn whole(source: &str, hand_over: &HandOver, job: &IncompleteJob) -> Vec<u8> {
-    let event = incomplete(source, hand_over, job, Whole::of(hand_over, job));
+pub(crate) fn whole(source: &str, hand_over: &HandOver, place: usize) -> Vec<u8> {
+    let event = job(source, hand_over, place, Whole::of(hand_over, hand_over.at(place)));
     event.encode().unwrap_or_else(|error| {
         let error = format!("the payload or the checkpoint does not serialise: {error}");
-        let event = incomplete(source, hand_over, job, Bare::of(hand_over, job, error));
+        let event = job(source, hand_over, place, Bare::of(hand_over, hand_over.at(place), error));
         event.encode().expect("text and numbers serialise")
     })
 }

@@ -62,11 +62,17 @@
 //! |---|---|---|---|---|
 //! | `dev.sundown.shutdown.draining.v1` | at once | the shutdown's id, `-draining` | the shutdown's id | `shutdown`, `reason` |
 //! | `dev.sundown.job.incomplete.v1` | at the hand-over | the hand-over's id, `-`, the job's `key` | the job's id | `shutdown`, `job`, `key`, `component`, `age_ms`, `attempts`, `reason`, `earlier_ends`, `in_doubt`, `payload`, `checkpoint` |
+//! | `dev.sundown.job.in-doubt.v1` | likewise | likewise | likewise | likewise |
 //! | `dev.sundown.shutdown.finished.v1` | at the end, if there is time | the shutdown's id, `-finished` | the shutdown's id | the [`Report`](sundown::Report) |
 //!
 //! Effects are at least once, and events may arrive in any order: a receiver drops those whose `id` it has seen. An id is
 //! the same in every attempt and for every link of a [`First`]. Two events can have one `subject`, when a job of that id
-//! was begun twice. One that is `in_doubt` may have had its effect already: look before doing it again.
+//! was begun twice.
+//!
+//! An *incomplete* job is to be done by whoever acknowledges it. If it is `in_doubt`, it was sent to somebody else before, or
+//! left by a process that died in mid-commit: look before doing it again. The effect of a job of the type *in-doubt* had
+//! begun when the hand-over did, and most still end well, which the last event says. Who looks at the incomplete ones alone
+//! does nothing twice.
 //!
 //! There may be more fields, and more types, in later versions: ignore what you do not know.
 //!

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::Serialize;
-use sundown::{HandOver, IncompleteJob, Notice, Notifier, NotifyError, Report, Uuid, async_trait};
+use sundown::{HandOver, Notice, Notifier, NotifyError, Report, Uuid, async_trait};
 
 use crate::{
     event::{self, Counts, Event, Known, Named, Numbers, Unencoded, Whole},
@@ -92,21 +92,21 @@ impl LogLine {
     }
 
     /// As much as fits about one job.
-    fn job(&self, hand_over: &HandOver, job: &IncompleteJob) -> Result<Vec<u8>, Unencoded> {
-        let source = &source(hand_over.shutdown());
+    fn job(&self, hand_over: &HandOver, place: usize) -> Result<Vec<u8>, Unencoded> {
+        let (job, source) = (hand_over.at(place), &source(hand_over.shutdown()));
         let doubt = if job.is_in_doubt() { "in doubt" } else { "incomplete" };
         let message = || format!("job {} of {} is {doubt}", job.id(), job.component());
         if self.payloads {
-            let whole = event::incomplete(source, hand_over, job, Whole::of(hand_over, job));
+            let whole = event::job(source, hand_over, place, Whole::of(hand_over, job));
             // One that does not serialise, or is too long, costs the line no more than itself.
             if let Ok(line) = encode(whole, "warn", message()) {
                 return Ok(line);
             }
         }
-        let known = event::incomplete(source, hand_over, job, Known::of(hand_over, job));
+        let known = event::job(source, hand_over, place, Known::of(hand_over, job));
         encode(known, "warn", message()).or_else(|_| {
-            let named = event::incomplete(source, hand_over, job, Named::of(job));
-            encode(named, "warn", "a job is incomplete".into())
+            let named = event::job(source, hand_over, place, Named::of(job));
+            encode(named, "warn", "a job could not finish".into())
         })
     }
 }
@@ -132,12 +132,12 @@ impl Notifier for LogLine {
     /// The first line that was not written. The others are written all the same.
     async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
         let mut result = Ok(());
-        for (before, job) in hand_over.all().enumerate() {
+        for place in 0..hand_over.all().len() {
             if hand_over.deadline().has_passed() {
-                let left = hand_over.all().len() - before;
+                let left = hand_over.all().len() - place;
                 return result.and(Err(error(format!("no time was left for {left} lines"))));
             }
-            result = result.and(self.write(self.job(hand_over, job)));
+            result = result.and(self.write(self.job(hand_over, place)));
         }
         result.and(self.flush())
     }

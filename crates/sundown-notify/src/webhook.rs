@@ -68,7 +68,7 @@ const SPARE: Duration = Duration::from_millis(50);
 /// acknowledgement ends a doubt.
 ///
 /// Behind the jobs that somebody has to do come those whose own effect had begun
-/// ([`HandOver::in_doubt`]), in events with `in_doubt`. To acknowledge one is to say that somebody knows of it.
+/// ([`HandOver::in_doubt`]), in events of a type of their own. To acknowledge one is to say that somebody knows of it.
 ///
 /// # Attempts
 ///
@@ -300,7 +300,8 @@ impl Notifier for Webhook {
         let mut offer = Offer::new(hand_over);
         let spare = SPARE.min(hand_over.deadline().remaining() / 10);
         let left = || hand_over.deadline().remaining().saturating_sub(spare);
-        let events = hand_over.all().map(|job| event::whole(&self.source, hand_over, job));
+        let places = 0..hand_over.all().len();
+        let events = places.map(|place| event::whole(&self.source, hand_over, place));
         let batches = Batches::new(events, self.most_events, self.most_bytes);
         delivery::deliver(batches, left, |batch, within| {
             let verdict = client.post(batch, within);

@@ -42,7 +42,7 @@ impl Request {
     }
 
     fn is_about_jobs(&self) -> bool {
-        self.events().iter().all(|event| event["type"] == "dev.sundown.job.incomplete.v1")
+        self.events().iter().all(|event| text(&event["type"]).starts_with("dev.sundown.job."))
     }
 }
 

@@ -136,6 +136,7 @@ async fn the_monitor_hears_of_an_effect_that_may_have_happened() {
     let monitor = Monitor::start(|_, _| status("204 No Content"));
     let report = go_down_committing(webhook(&monitor)).await;
     let event = &monitor.jobs()[0].events()[0];
+    assert_eq!(event["type"], "dev.sundown.job.in-doubt.v1");
     assert_eq!((&event["subject"], &event["data"]["in_doubt"]), (&json!("a"), &json!(true)));
     // It is nobody's to do, but somebody knows of it.
     assert_eq!(fates(&report), [vec![], vec![], vec!["a"]]);

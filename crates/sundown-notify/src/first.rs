@@ -15,8 +15,9 @@ use self::link::{Ending, Link, Work};
 use crate::offered::{Offered, is_open};
 
 /// What is left of the time when the last link's part ends, so that the chain returns in it: what has not returned in
-/// its time puts every job in doubt, even those that were never offered. At most a tenth of the time.
-const SPARE: Duration = Duration::from_millis(50);
+/// its time puts every job in doubt, even those that were never offered. At most a tenth of the time; and enough for a
+/// thread to get its turn on a machine that is as busy as one that goes down may be.
+const SPARE: Duration = Duration::from_millis(200);
 
 /// Hands over to the first of several notifiers, then what that one did not acknowledge to the second, and so on: a
 /// monitoring service, and a disk for the second in which the service is down.

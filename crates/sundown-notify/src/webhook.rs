@@ -50,8 +50,9 @@ const BEGINNING: Duration = Duration::from_secs(2);
 const END: Duration = Duration::from_millis(500);
 
 /// What is left of the time when the last attempt ends, so that we return in it: what has not returned in its time
-/// puts every job in doubt, even those that were never sent. At most a tenth of the time.
-const SPARE: Duration = Duration::from_millis(50);
+/// puts every job in doubt, even those that were never sent. At most a tenth of the time; and enough for a thread to get
+/// its turn on a machine that is as busy as one that goes down may be.
+const SPARE: Duration = Duration::from_millis(200);
 
 /// Posts [CloudEvents](crate#on-the-wire) to a monitoring service, which takes over the jobs it acknowledges.
 ///

@@ -141,12 +141,13 @@ fn a_link_that_goes_wrong_costs_its_part_and_no_more() {
 
 #[test]
 fn unused_time_flows_on() {
-    // The first has a third of six seconds and needs one; the second has half of the other five.
+    // The first has a third of six seconds and needs one; the second has half of the other five, less what is kept for the
+    // return.
     let slow = |ms| Plan { before: Some(Fault::Slow(Duration::from_millis(ms))), ..Plan::taking(1) };
-    let plans = [slow(1000), slow(2400), slow(2400)];
+    let plans = [slow(1000), slow(2300), slow(2300)];
     let (report, _) = end(4, &plans, 3);
     assert!(report.is_clean(), "{report}");
-    let plans = [slow(1000), slow(2600), slow(2400)];
+    let plans = [slow(1000), slow(2600), slow(2300)];
     let (report, _) = end(4, &plans, 3);
     assert_eq!(taken(&plans[0]), ["job-0"]);
     assert!(taken(&plans[1]).is_empty(), "it was too slow");

@@ -21,8 +21,11 @@ use tokio::{
 use crate::{
     authority::Authority,
     monitor::{Answer, Monitor, body, closed_port, status, with_headers},
-    service::{SLICE, fates, go_down, letters},
+    service::{fates, go_down, go_down_within, letters},
 };
+
+/// How long the hand-over may take; most of these tests use up half of it.
+const SLICE: Duration = Duration::from_secs(3);
 
 const ALL: [&str; 4] = ["a", "b", "c", "d"];
 const NONE: [&str; 0] = [];
@@ -31,7 +34,7 @@ const NONE: [&str; 0] = [];
 async fn takes(webhook: Webhook, expected: impl AsRef<[&str]>) {
     let next = TakesOver::all();
     let chain = First::new(Tokio::current(), webhook).then(next.clone());
-    let report = go_down(chain, letters(ALL.len())).await;
+    let report = go_down_within(SLICE, chain, letters(ALL.len())).await;
 
     let [handed_over, unacknowledged, in_doubt] = fates(&report);
     assert_eq!(handed_over, ALL, "{report}");
@@ -85,7 +88,7 @@ async fn a_link_that_keeps_its_thread() {
     let (let_go, parked) = mpsc::channel();
     let next = TakesOver::all();
     let chain = First::new(Tokio::current(), Parks(Mutex::new(parked))).then(next.clone());
-    let report = go_down(chain, letters(2)).await;
+    let report = go_down_within(SLICE, chain, letters(2)).await;
     drop(let_go);
     assert!(report.is_clean(), "{report}");
     assert_eq!(next.taken().len(), 2);

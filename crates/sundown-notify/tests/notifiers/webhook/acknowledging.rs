@@ -15,7 +15,7 @@ use crate::{
     service::{failure, fates, go_down, go_down_within, letters},
 };
 
-const SHORT: Duration = Duration::from_millis(600);
+const SHORT: Duration = Duration::from_millis(1500);
 
 fn webhook(monitor: &Monitor) -> Webhook {
     Webhook::new(monitor.url()).unwrap()
@@ -81,7 +81,9 @@ async fn what_was_acknowledged_before_the_monitor_hangs_counts() {
 #[tokio::test]
 async fn what_was_never_sent_is_not_in_doubt() {
     let monitor = Monitor::start(|_, _| Answer::Stall(Vec::new()));
-    let report = go_down_within(SHORT, webhook(&monitor).batch(1, 1024), letters(6)).await;
+    // Too short for an attempt at each.
+    let slice = Duration::from_millis(800);
+    let report = go_down_within(slice, webhook(&monitor).batch(1, 1024), letters(6)).await;
     let sent = monitor.jobs_when(fates(&report)[2].len());
     let sent = sent.iter().flat_map(Request::subjects).collect::<std::collections::BTreeSet<_>>();
     let [_, unacknowledged, in_doubt] = fates(&report);

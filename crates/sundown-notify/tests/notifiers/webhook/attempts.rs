@@ -14,7 +14,7 @@ use crate::{
     service::{failure, fates, go_down, go_down_within, letters},
 };
 
-const SHORT: Duration = Duration::from_millis(600);
+const SHORT: Duration = Duration::from_millis(1500);
 
 fn webhook(monitor: &Monitor) -> Webhook {
     Webhook::new(monitor.url()).unwrap()

@@ -13,6 +13,7 @@ thread_local! {
 }
 
 /// Lends the thread's buffer.
+#[inline]
 pub(crate) fn with<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
     SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
         Ok(mut scratch) => read(&mut *scratch),

@@ -58,9 +58,6 @@ pub(crate) enum Phase {
     Framed,
 }
 
-const PHASES: [Phase; 6] =
-    [Phase::Idle, Phase::Handler, Phase::Responding, Phase::Taken, Phase::Upgraded, Phase::Framed];
-
 /// What the runtime has read where a request may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
@@ -97,7 +94,14 @@ pub(crate) struct Word(AtomicU32);
 
 #[inline]
 fn phase(word: u32) -> Phase {
-    PHASES[(word & PHASE) as usize]
+    match word & PHASE {
+        0 => Phase::Idle,
+        1 => Phase::Handler,
+        2 => Phase::Responding,
+        3 => Phase::Taken,
+        4 => Phase::Upgraded,
+        _ => Phase::Framed,
+    }
 }
 
 impl Word {

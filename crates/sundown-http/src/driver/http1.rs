@@ -84,6 +84,7 @@ where
         let mut this = self.project();
         // First, so that a change of phase between the look and the poll wakes us again.
         this.conn.task.register(cx.waker());
+        this.conn.begin_turn();
         match this.server.phase() {
             Phase::Serving => {}
             Phase::Forced => {

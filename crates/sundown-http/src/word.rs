@@ -58,6 +58,18 @@ pub(crate) enum Phase {
     Framed,
 }
 
+/// By number. (There are no others; as many as three bits can tell.)
+const PHASES: [Phase; 8] = [
+    Phase::Idle,
+    Phase::Handler,
+    Phase::Responding,
+    Phase::Taken,
+    Phase::Upgraded,
+    Phase::Framed,
+    Phase::Framed,
+    Phase::Framed,
+];
+
 /// What the runtime has read where a request may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
@@ -94,14 +106,7 @@ pub(crate) struct Word(AtomicU32);
 
 #[inline]
 fn phase(word: u32) -> Phase {
-    match word & PHASE {
-        0 => Phase::Idle,
-        1 => Phase::Handler,
-        2 => Phase::Responding,
-        3 => Phase::Taken,
-        4 => Phase::Upgraded,
-        _ => Phase::Framed,
-    }
+    PHASES[(word & PHASE) as usize]
 }
 
 impl Word {

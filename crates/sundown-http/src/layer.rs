@@ -177,3 +177,6 @@ impl<S> Answering<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -151,6 +151,7 @@ impl Context {
     }
 
     /// Makes a response the last of its connection, while draining.
+    #[inline]
     fn end_connection(&self, version: Version, headers: &mut HeaderMap) {
         if version > Version::HTTP_11 {
             // There are no fields about the connection (RFC 9113 section 8.2.2, RFC 9114 section 4.2).
@@ -161,12 +162,15 @@ impl Context {
     }
 }
 
-/// Whether the connection ends with this response.
+/// Whether the connection ends with this response. Few say anything about it.
+#[inline]
 fn says_close(headers: &HeaderMap) -> bool {
-    let says = |value: &HeaderValue| {
-        let mut options = value.as_bytes().split(|byte| *byte == b',');
-        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
-    };
-    // Most say nothing about it, which costs one look.
-    headers.contains_key(header::CONNECTION) && headers.get_all(header::CONNECTION).iter().any(says)
+    !headers.is_empty()
+        && headers.contains_key(header::CONNECTION)
+        && headers.get_all(header::CONNECTION).iter().any(is_close)
+}
+
+fn is_close(value: &HeaderValue) -> bool {
+    let mut options = value.as_bytes().split(|byte| *byte == b',');
+    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }

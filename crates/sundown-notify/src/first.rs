@@ -20,7 +20,9 @@ use crate::offered::{Offered, is_open};
 const SPARE: Duration = Duration::from_millis(200);
 
 /// Hands over to the first of several notifiers, then what that one did not acknowledge to the second, and so on: a
-/// monitoring service, and a disk for the second in which the service is down.
+/// monitoring service, and a disk for the second in which the service is down. It is for
+/// [`hand_over_to`](sundown::Builder::hand_over_to): who is only [told](sundown::Builder::tell) acknowledges nothing, and so
+/// passes everything on; tell each by itself.
 ///
 /// # Who has taken what
 ///

@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     sync::mpsc::{self, Sender},
     thread,
+    time::{Duration, Instant},
 };
 
 use sundown_tests::{
@@ -23,12 +24,18 @@ enum Last {
     Refused,
     /// After it had connected.
     Lost(String),
+    /// It was itself so slow to ask that it could no longer expect an answer.
+    Late,
 }
+
+/// Who connects and then says nothing for so long is taken for somebody who has nothing to say.
+const LATE: Duration = Duration::from_millis(200);
 
 /// Comes again and again, until the service is gone. Returns how often it was answered.
 fn hammer(address: SocketAddr, connected: &Sender<()>) -> (usize, Last) {
     let mut answered = 0;
     loop {
+        let comes = Instant::now();
         let mut client = match Client::try_connect(address) {
             Ok(client) => client,
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -38,10 +45,12 @@ fn hammer(address: SocketAddr, connected: &Sender<()>) -> (usize, Last) {
         };
         let sent = client
             .try_send("GET /fast HTTP/1.1\r\nhost: test\r\nx-job-id: again\r\nconnection: close\r\n\r\n");
+        let took = comes.elapsed();
         let _ = connected.send(());
         let transcript = client.end();
         if sent.is_err() || transcript.end != End::Fin || transcript.bytes.is_empty() {
-            return (answered, Last::Lost(format!("{sent:?} {transcript}")));
+            let lost = Last::Lost(format!("asked after {took:?}: {sent:?}, {transcript}"));
+            return (answered, if took < LATE { lost } else { Last::Late });
         }
         let reply = transcript.only_reply("GET");
         assert!(matches!(reply.status, 200 | 503), "{reply}");
@@ -74,19 +83,20 @@ fn round(stalls: &str) -> (usize, Vec<Last>) {
 
 fn next_to_nobody_is_reset(how: &str, stalls: &str) {
     let rounds = sized(5, 60);
-    let (mut answered, mut refused, mut lost) = (0, 0, Vec::new());
+    let (mut answered, mut refused, mut late, mut lost) = (0, 0, 0, Vec::new());
     for _ in 0..rounds {
         let (more, ended) = round(stalls);
         answered += more;
         for last in ended {
             match last {
                 Last::Refused => refused += 1,
+                Last::Late => late += 1,
                 Last::Lost(how) => lost.push(how),
             }
         }
     }
     println!(
-        "{how}, {rounds} rounds: {answered} answered, {refused} refused in the end, {} lost",
+        "{how}, {rounds} rounds: {answered} answered, {refused} refused in the end, {late} too late, {} lost",
         lost.len()
     );
     // Two in a thousand is what is wanted. A few rounds are too few to tell that; a queue that is just closed loses all.

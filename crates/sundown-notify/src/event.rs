@@ -14,9 +14,9 @@ use sundown::{HandOver, IncompleteJob, JobId, Key, Notice, Reason, Report, Uuid,
 /// The media type of a batch: an array of events.
 pub(crate) const BATCH: &str = "application/cloudevents-batch+json";
 
-/// The id of the event about the job at this place of the hand-over, the same in every retry.
+/// The id of the event about the job at this place of the hand-over, the same in every retry, and whoever is offered it.
 pub(crate) fn id(hand_over: &HandOver, place: usize) -> String {
-    format!("{}-{place}", hand_over.id())
+    format!("{}-{}", hand_over.id(), hand_over.jobs()[place].key())
 }
 
 /// Draining has begun.
@@ -34,17 +34,20 @@ pub(crate) fn finished(source: &str, report: &Report) -> Result<Vec<u8>, String>
 /// One job that could not finish; without payload and checkpoint, and with an `error`, if they do not serialise.
 pub(crate) fn incomplete(source: &str, hand_over: &HandOver, place: usize) -> Vec<u8> {
     const TYPE: &str = "dev.sundown.job.incomplete.v1";
-    let (job, reason, shutdown) = (&hand_over.jobs()[place], hand_over.reason(), hand_over.shutdown());
+    let (job, shutdown) = (&hand_over.jobs()[place], hand_over.shutdown());
     let (id, subject) = (&id(hand_over, place), job.id().as_str());
-    encode(TYPE, id, source, subject, &Whole { job, reason, shutdown }).unwrap_or_else(|error| {
+    encode(TYPE, id, source, subject, &Whole { job, shutdown }).unwrap_or_else(|error| {
         let data = Bare {
             job: job.id(),
             key: job.key(),
             component: job.component(),
             age_ms: u64::try_from(job.age().as_millis()).unwrap_or(u64::MAX),
+            attempts: job.attempts(),
+            reason: job.reason(),
+            earlier_ends: job.earlier_ends(),
+            in_doubt: job.is_in_doubt(),
             payload: (),
             checkpoint: (),
-            reason,
             shutdown,
             error: format!("the payload or the checkpoint does not serialise: {error}"),
         };
@@ -68,7 +71,6 @@ struct Event<'a, D> {
 struct Whole<'a> {
     #[serde(flatten)]
     job: &'a IncompleteJob,
-    reason: &'a Reason,
     shutdown: Uuid,
 }
 
@@ -78,9 +80,12 @@ struct Bare<'a> {
     key: Key,
     component: &'a str,
     age_ms: u64,
+    attempts: u32,
+    reason: &'a Reason,
+    earlier_ends: &'a [Reason],
+    in_doubt: bool,
     payload: (),
     checkpoint: (),
-    reason: &'a Reason,
     shutdown: Uuid,
     error: String,
 }

@@ -48,7 +48,7 @@
 //! | `type` | `subject` | `data` |
 //! |---|---|---|
 //! | `dev.sundown.shutdown.draining.v1` | the shutdown's id | `shutdown`, `reason` |
-//! | `dev.sundown.job.incomplete.v1` | the job's id | `job`, `key`, `component`, `age_ms`, `payload`, `checkpoint`, `reason` |
+//! | `dev.sundown.job.incomplete.v1` | the job's id | `shutdown`, `job`, `key`, `component`, `age_ms`, `attempts`, `reason`, `earlier_ends`, `in_doubt`, `payload`, `checkpoint` |
 //! | `dev.sundown.shutdown.finished.v1` | the shutdown's id | the [`Report`](sundown::Report) |
 //!
 //! Effects are at least once: an event may arrive again, with the same `id`; and two events can have one `subject`,

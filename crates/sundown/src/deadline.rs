@@ -30,13 +30,22 @@ pub struct Deadline {
     /// Nanoseconds after `base`.
     at: Arc<AtomicU64>,
     base: Instant,
+    /// Of a part: it is over by then at the latest.
+    part: Option<Instant>,
     host: DynHost,
 }
 
 impl Deadline {
     /// `base` is any moment that is not after `at`.
     pub(crate) fn new(host: &DynHost, base: Instant, at: Instant) -> Self {
-        Deadline { at: Arc::new(AtomicU64::new(nanos(base, at))), base, host: host.clone() }
+        Deadline { at: Arc::new(AtomicU64::new(nanos(base, at))), base, part: None, host: host.clone() }
+    }
+
+    /// The end of a part of the work: at this moment, or when the whole ends, if that is earlier. It follows when the whole
+    /// is tightened.
+    #[must_use]
+    pub fn no_later_than(&self, at: Instant) -> Self {
+        Deadline { part: Some(self.part.map_or(at, |before| before.min(at))), ..self.clone() }
     }
 
     /// Moves it nearer, if this is.
@@ -47,7 +56,8 @@ impl Deadline {
 
     /// The moment itself, on the system's monotonic clock: the platform's kill follows no other.
     pub fn at(&self) -> Instant {
-        self.base + Duration::from_nanos(self.at.load(Ordering::Relaxed))
+        let whole = self.base + Duration::from_nanos(self.at.load(Ordering::Relaxed));
+        self.part.map_or(whole, |part| part.min(whole))
     }
 
     /// The time left, zero once it has passed.

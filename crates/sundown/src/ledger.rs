@@ -7,7 +7,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -15,13 +15,15 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    Deadline,
+    Deadline, Reason,
     host::DynHost,
-    jobs::{Ended, Fate, IncompleteJob, JobId, Key, Unfinished},
+    jobs::{Ended, Fate, IncompleteJob, JobId, Key, LeftOver, Unfinished},
 };
 
 pub(crate) struct Ledger {
     host: DynHost,
+    /// Why the shutdown began; set before the claim.
+    reason: OnceLock<Arc<Reason>>,
     /// What the claim found, in the order of the claim. The lock guards the lists, never a payload's code.
     books: Mutex<Books>,
 }
@@ -41,12 +43,18 @@ struct Books {
 
 impl Ledger {
     pub(crate) fn new(host: DynHost) -> Arc<Self> {
-        Arc::new(Ledger { host, books: Mutex::default() })
+        Arc::new(Ledger { host, reason: OnceLock::new(), books: Mutex::default() })
+    }
+
+    /// The shutdown has begun.
+    pub(crate) fn begin(&self, reason: &Reason) {
+        let _ = self.reason.set(Arc::new(reason.clone()));
     }
 
     /// Takes the job, unless it has committed, and lists it.
     fn push(&self, job: Unfinished, component: &Arc<str>) -> bool {
-        let job = IncompleteJob::new(job, component.clone(), self.host.now());
+        let reason = self.reason.get_or_init(|| Arc::new(Reason::Dropped)).clone();
+        let job = IncompleteJob::new(job, component.clone(), reason, self.host.now());
         let mut books = self.books();
         if books.closed {
             return false;
@@ -59,9 +67,22 @@ impl Ledger {
         taken
     }
 
-    /// What is to be handed over now.
-    pub(crate) fn taken(&self) -> Vec<IncompleteJob> {
-        self.books().jobs.iter().filter(|job| job.fate() == Fate::Taken).cloned().collect()
+    /// Lists what an earlier process left.
+    fn add(&self, job: LeftOver, component: &Arc<str>) {
+        let job = job.taken(self.host.now()).of(component);
+        let mut books = self.books();
+        if books.settled {
+            job.settle(false);
+        }
+        if !books.closed {
+            books.jobs.push(job);
+        }
+    }
+
+    /// What is to be handed over now: what was taken, and what may be lost.
+    pub(crate) fn offered(&self) -> Vec<IncompleteJob> {
+        let offered = |fate| matches!(fate, Fate::Taken | Fate::Committing | Fate::InDoubt);
+        self.books().jobs.iter().filter(|job| offered(job.fate())).map(IncompleteJob::listed).collect()
     }
 
     /// The hand-over is over. `hung`: nobody can know how far it came.
@@ -83,7 +104,12 @@ impl Ledger {
         let mut report =
             JobsReport { completed, failed, unnamed_in_doubt: in_doubt, ..JobsReport::default() };
         for job in &books.jobs {
-            let line = JobLine { id: job.id().clone(), key: job.key(), component: job.component().into() };
+            let line = JobLine {
+                id: job.id().clone(),
+                key: job.key(),
+                component: job.component().into(),
+                acknowledged: job.is_acknowledged(),
+            };
             match job.fate() {
                 // It was committing, or about to be, when the claim came.
                 Fate::Completed => report.completed += 1,
@@ -117,14 +143,20 @@ impl Ledger {
     }
 
     pub(crate) fn of(&self, component: &str) -> Vec<IncompleteJob> {
-        self.books().jobs.iter().filter(|job| job.component() == component).cloned().collect()
+        self.books()
+            .jobs
+            .iter()
+            .filter(|job| job.component() == component)
+            .map(IncompleteJob::listed)
+            .collect()
     }
 
     /// How much of what a component had in flight is accounted for: its jobs that the claim has found, and those that
     /// ended just before.
     pub(crate) fn accounted(&self, component: &str) -> usize {
         let books = self.books();
-        let listed = books.jobs.iter().filter(|job| job.component() == component).count();
+        let own = |job: &&IncompleteJob| job.component() == component && !job.is_left_over();
+        let listed = books.jobs.iter().filter(own).count();
         let ended = books.ended_since.iter().filter(|(of, _)| **of == *component).map(|(_, count)| count);
         listed + ended.sum::<usize>()
     }
@@ -150,6 +182,12 @@ impl Claims {
     /// Takes the job, if it has not committed, and lists it. Returns whether it was taken.
     pub(crate) fn push(&self, job: impl Into<Unfinished>) -> bool {
         self.ledger.push(job.into(), &self.component)
+    }
+
+    /// Lists a job that an earlier process left, so that it is offered with the others. Its component is the one that
+    /// claims, whatever it says itself.
+    pub fn left_over(&self, job: LeftOver) {
+        self.ledger.add(job, &self.component);
     }
 
     /// So many of those that were in flight have ended since somebody asked.
@@ -275,6 +313,9 @@ pub struct JobLine {
     pub key: Key,
     /// Whose it was.
     pub component: String,
+    /// Whether the notifier that takes over has acknowledged it: that it takes the job over, or, of one in doubt, that it
+    /// knows.
+    pub acknowledged: bool,
 }
 
 #[cfg(test)]

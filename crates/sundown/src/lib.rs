@@ -92,8 +92,8 @@ pub use self::{
     gate::{Draining, Gate, Guard},
     grace::{Environment, GRACE_VARIABLE, Grace, GraceError, Provenance},
     jobs::{
-        BeginError, Commit, Fate, IncompleteJob, InvalidJobId, Job, JobId, Jobs, Key, Reservation, Taken,
-        Ticket,
+        BeginError, Commit, Fate, IncompleteJob, InvalidJobId, Job, JobId, Jobs, Key, LeftOver, Past,
+        Reservation, Taken, Ticket,
     },
     ledger::{Claims, JobLine, JobsReport, Receipt},
     notifier::{HandOver, Notice, Notifier, NotifyError},

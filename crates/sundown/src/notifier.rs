@@ -1,6 +1,6 @@
 //! How the outside world hears of a shutdown, and who takes over what could not finish.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::{
     Deadline, Reason, Report,
-    jobs::{IncompleteJob, Key},
+    host::System,
+    jobs::{IncompleteJob, Key, LeftOver},
 };
 
 /// Announces a shutdown to the outside world (a monitoring service, a log); it does not wake waiters, that is
@@ -149,8 +150,30 @@ impl HandOver {
         HandOver { id, shutdown, reason, deadline, jobs, by_key, takes_over }
     }
 
-    /// Names this hand-over: with a job's place in [`jobs`](Self::jobs), an identifier that is unique and the same in
-    /// every retry.
+    /// Offers jobs that an earlier process left, outside of any shutdown: to a notifier's
+    /// [`incomplete`](Notifier::incomplete), where acknowledgements count until the hand-over is dropped. What was
+    /// acknowledged, each job [says itself](IncompleteJob::is_acknowledged).
+    ///
+    /// It stands for a shutdown of its own, which began since a process [died](Reason::Died).
+    pub fn of_left_over(jobs: impl IntoIterator<Item = LeftOver>, until: Instant) -> Self {
+        let host = System::shared();
+        let now = host.now();
+        let jobs = jobs.into_iter().map(|job| job.taken(now)).collect();
+        let deadline = Deadline::new(&host, now, until);
+        HandOver::new((host.id(), host.id()), Reason::Died, deadline, jobs, true)
+    }
+
+    /// What nobody has acknowledged so far, with an end of its own that is no later than the whole's: for a notifier that
+    /// asks several others, one after another. Acknowledgements in the part count in the whole.
+    #[must_use]
+    pub fn rest(&self, until: Instant) -> Self {
+        let jobs = self.jobs.iter().filter(|job| !job.is_acknowledged()).cloned().collect();
+        let (ids, deadline) = ((self.id, self.shutdown), self.deadline.no_later_than(until));
+        HandOver::new(ids, self.reason.clone(), deadline, jobs, self.takes_over)
+    }
+
+    /// Names this hand-over: with a job's [`key`](IncompleteJob::key), an identifier that is unique and the same in every
+    /// retry.
     pub fn id(&self) -> Uuid {
         self.id
     }
@@ -170,13 +193,14 @@ impl HandOver {
         &self.deadline
     }
 
-    /// What is offered, in a fixed order.
+    /// What is offered, in a fixed order: the jobs that were taken, and those whose effect had begun and may happen or
+    /// not, which are [in doubt](IncompleteJob::is_in_doubt).
     pub fn jobs(&self) -> &[IncompleteJob] {
         &self.jobs
     }
 
     /// The job is now somebody else's responsibility. Returns whether that counts: the first time, in time, by the
-    /// notifier that takes over.
+    /// notifier that takes over. One in doubt stays in doubt, but somebody knows of it.
     pub fn acknowledge(&self, key: Key) -> bool {
         self.takes_over && self.find(key).is_some_and(IncompleteJob::acknowledge)
     }

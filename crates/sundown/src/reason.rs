@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Why a shutdown began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,14 +14,26 @@ pub enum Reason {
     Requested(String),
     /// The owner of the shutdown was dropped: `main` returned early or panicked.
     Dropped,
+    /// The memory limit was near.
+    Memory,
+    /// The process that was doing the work ended without a word: it was killed, it crashed, or its machine was lost.
+    /// (Of jobs that an earlier process left; no shutdown begins so.)
+    Died,
 }
+
+const DROPPED: &str = "the shutdown's owner was dropped";
+const MEMORY: &str = "the memory limit was near";
+const DIED: &str = "the process died";
+const REQUESTED: &str = "requested: ";
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Signal(signal) => write!(f, "{signal}"),
-            Reason::Requested(why) => write!(f, "requested: {why}"),
-            Reason::Dropped => f.write_str("the shutdown's owner was dropped"),
+            Reason::Requested(why) => write!(f, "{REQUESTED}{why}"),
+            Reason::Dropped => f.write_str(DROPPED),
+            Reason::Memory => f.write_str(MEMORY),
+            Reason::Died => f.write_str(DIED),
         }
     }
 }
@@ -29,6 +41,21 @@ impl fmt::Display for Reason {
 impl Serialize for Reason {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// From the text that it serialises as; any other text is a reason in the program's own words.
+impl<'de> Deserialize<'de> for Reason {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let signal = Signal::ALL.into_iter().find(|signal| signal.name() == text);
+        Ok(match (&*text, signal) {
+            (_, Some(signal)) => Reason::Signal(signal),
+            (DROPPED, _) => Reason::Dropped,
+            (MEMORY, _) => Reason::Memory,
+            (DIED, _) => Reason::Died,
+            _ => Reason::Requested(text.strip_prefix(REQUESTED).unwrap_or(&text).to_owned()),
+        })
     }
 }
 
@@ -57,6 +84,8 @@ pub enum Signal {
 }
 
 impl Signal {
+    const ALL: [Signal; 3] = [Signal::Term, Signal::Int, Signal::Quit];
+
     /// Its number, the same on every Unix.
     pub fn number(self) -> u8 {
         match self {
@@ -67,18 +96,41 @@ impl Signal {
     }
 
     pub(crate) fn from_number(number: i32) -> Option<Self> {
-        [Signal::Term, Signal::Int, Signal::Quit]
-            .into_iter()
-            .find(|signal| i32::from(signal.number()) == number)
+        Signal::ALL.into_iter().find(|signal| i32::from(signal.number()) == number)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Signal::Term => "SIGTERM",
+            Signal::Int => "SIGINT",
+            Signal::Quit => "SIGQUIT",
+        }
     }
 }
 
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Signal::Term => "SIGTERM",
-            Signal::Int => "SIGINT",
-            Signal::Quit => "SIGQUIT",
-        })
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_what_its_text_says() {
+        let asked = |why: &str| Reason::Requested(why.into());
+        let signals = Signal::ALL.map(Reason::Signal);
+        let others =
+            [Reason::Dropped, Reason::Memory, Reason::Died, asked("a new version"), asked("SIGTERM")];
+        for reason in signals.into_iter().chain(others) {
+            let text = serde_json::to_string(&reason).unwrap();
+            assert_eq!(serde_json::from_str::<Reason>(&text).unwrap(), reason, "{text}");
+        }
+        assert_eq!(
+            serde_json::from_str::<Reason>("\"of a later version\"").unwrap(),
+            asked("of a later version")
+        );
     }
 }

@@ -104,7 +104,7 @@ async fn batches_are_bounded_in_jobs() {
 
 #[tokio::test]
 async fn batches_are_bounded_in_bytes_and_what_is_too_long_goes_alone() {
-    const MOST: usize = 2048;
+    const MOST: usize = 3072;
     let monitor = Monitor::start(|_, _| status("204 No Content"));
     let webhook = Webhook::new(monitor.url()).unwrap().batch(100, MOST);
     let payload = |bytes| "x".repeat(bytes);

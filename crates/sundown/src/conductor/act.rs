@@ -156,7 +156,7 @@ impl Conductor {
         let stages = self.hub.stages.clone();
         stages.claimed.set();
         self.errands.wake(&stages.claimed);
-        self.offered = self.ledger.taken();
+        self.offered = self.ledger.offered();
         let taker = self.desks.iter().any(|desk| desk.takes_over);
         if !self.offered.is_empty() && !taker {
             self.record.warnings.push("nobody was named to take over unfinished jobs".into());

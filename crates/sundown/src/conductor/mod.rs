@@ -288,6 +288,7 @@ impl Conductor {
         }
         let (components, plan) = self.hub.roster.freeze();
         self.machine.freeze(plan);
+        self.ledger.begin(&reason);
         self.record.begin(reason.clone(), &components);
         let part = |component| Part {
             component,

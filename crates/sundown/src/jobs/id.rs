@@ -109,6 +109,23 @@ pub struct Key {
     pub(super) sequence: u64,
 }
 
+impl Key {
+    /// The key with these parts, as a store that outlives its process has kept them.
+    pub fn new(instance: Uuid, sequence: u64) -> Self {
+        Key { instance, sequence }
+    }
+
+    /// Names the job store that the job was begun in.
+    pub fn instance(self) -> Uuid {
+        self.instance
+    }
+
+    /// Which of that store's begins it is.
+    pub fn sequence(self) -> u64 {
+        self.sequence
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.instance.simple(), self.sequence)

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -13,9 +13,10 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use super::{
     id::{JobId, Key},
+    past::Past,
     word::{Fate, Word},
 };
-use crate::latch::Latch;
+use crate::{Reason, latch::Latch};
 
 pub(super) type Opaque = dyn erased_serde::Serialize + Send + Sync;
 
@@ -24,7 +25,10 @@ pub(super) struct Entry<P> {
     pub(super) key: Key,
     pub(super) id: JobId,
     pub(super) since: Instant,
+    pub(super) past: Past,
     pub(super) word: Word,
+    /// Of a job in doubt, whether whoever takes over has acknowledged that it knows; set when that is decided.
+    pub(super) heard: OnceLock<bool>,
     /// Set when its worker has no more say: it has ended, or was taken.
     pub(super) decided: Latch,
     /// Set before that, if it was taken.
@@ -34,12 +38,14 @@ pub(super) struct Entry<P> {
 }
 
 impl<P> Entry<P> {
-    pub(super) fn new(since: Instant, key: Key, id: JobId, payload: P, word: Word) -> Self {
+    pub(super) fn new(since: Instant, key: Key, id: JobId, payload: P, past: Past, word: Word) -> Self {
         Entry {
             key,
             id,
             since,
+            past,
             word,
+            heard: OnceLock::new(),
             decided: Latch::default(),
             taken: AtomicBool::new(false),
             checkpoint: Mutex::default(),
@@ -69,7 +75,9 @@ pub(super) trait AnyEntry: Send + Sync {
     fn key(&self) -> Key;
     fn id(&self) -> &JobId;
     fn since(&self) -> Instant;
+    fn past(&self) -> &Past;
     fn word(&self) -> &Word;
+    fn heard(&self) -> &OnceLock<bool>;
     fn decided(&self) -> &Latch;
     fn was_taken(&self) -> bool;
     fn payload(&self) -> &Opaque;
@@ -90,8 +98,16 @@ impl<P: Serialize + Send + Sync + 'static> AnyEntry for Entry<P> {
         self.since
     }
 
+    fn past(&self) -> &Past {
+        &self.past
+    }
+
     fn word(&self) -> &Word {
         &self.word
+    }
+
+    fn heard(&self) -> &OnceLock<bool> {
+        &self.heard
     }
 
     fn decided(&self) -> &Latch {
@@ -146,18 +162,33 @@ impl Unfinished {
 
 /// A job that a shutdown has taken from those who were doing it, or found in mid-commit.
 ///
-/// It serialises as a record of all that is known: `job`, `key`, `component`, `age_ms`, `payload`, `checkpoint`.
-/// Serialising runs the payload's own code.
+/// It serialises as a record of all that is known: `job`, `key`, `component`, `age_ms`, `attempts`, `reason`,
+/// `earlier_ends`, `in_doubt`, `payload`, `checkpoint`. Serialising runs the payload's own code.
 #[derive(Clone)]
 pub struct IncompleteJob {
-    job: Unfinished,
-    component: Arc<str>,
-    age: Duration,
+    pub(super) job: Unfinished,
+    pub(super) component: Arc<str>,
+    pub(super) age: Duration,
+    pub(super) reason: Arc<Reason>,
+    pub(super) in_doubt: bool,
+    pub(super) is_left_over: bool,
 }
 
 impl IncompleteJob {
-    pub(crate) fn new(job: Unfinished, component: Arc<str>, now: Instant) -> Self {
-        IncompleteJob { age: job.age(now), job, component }
+    pub(crate) fn new(job: Unfinished, component: Arc<str>, reason: Arc<Reason>, now: Instant) -> Self {
+        IncompleteJob { age: job.age(now), job, component, reason, in_doubt: false, is_left_over: false }
+    }
+
+    /// The same, of this component.
+    pub(crate) fn of(self, component: &Arc<str>) -> Self {
+        IncompleteJob { component: component.clone(), ..self }
+    }
+
+    /// As it stands now: once more in a list that somebody is given.
+    pub(crate) fn listed(&self) -> Self {
+        let in_doubt =
+            self.in_doubt || matches!(self.fate(), Fate::Committing | Fate::Doubted | Fate::InDoubt);
+        IncompleteJob { in_doubt, ..self.clone() }
     }
 
     /// Which begin it is.
@@ -180,6 +211,33 @@ impl IncompleteJob {
         self.age
     }
 
+    /// Which attempt at it was cut short: 1 if it was the first.
+    pub fn attempts(&self) -> u32 {
+        self.job.0.past().attempts().saturating_add(1)
+    }
+
+    /// What cut it short.
+    pub fn reason(&self) -> &Reason {
+        &self.reason
+    }
+
+    /// What cut the attempts before that short, of the latest [`Past::KEPT`], in their order.
+    pub fn earlier_ends(&self) -> &[Reason] {
+        self.job.0.past().ends()
+    }
+
+    /// Its effect, or its hand-over to somebody else, had begun when this was listed, and may have happened: whoever sees
+    /// to it looks first. (A commit under way may still end well; then the report of the shutdown says so.)
+    pub fn is_in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
+    /// Whether the notifier that takes over has acknowledged it: that it takes the job over, or, of one in doubt, that it
+    /// knows.
+    pub fn is_acknowledged(&self) -> bool {
+        self.fate() == Fate::HandedOver || self.job.0.heard().get() == Some(&true)
+    }
+
     /// What has become of it so far.
     pub fn fate(&self) -> Fate {
         self.job.word().fate()
@@ -190,8 +248,13 @@ impl IncompleteJob {
         self.job.ticket()
     }
 
+    /// Whether an earlier process left it.
+    pub(crate) fn is_left_over(&self) -> bool {
+        self.is_left_over
+    }
+
     pub(crate) fn acknowledge(&self) -> bool {
-        self.job.word().acknowledge()
+        self.job.word().acknowledge() || (self.in_doubt && self.job.0.heard().set(true).is_ok())
     }
 
     /// The claim's side of the race.
@@ -201,6 +264,8 @@ impl IncompleteJob {
 
     pub(crate) fn settle(&self, hung: bool) {
         self.job.word().settle(hung);
+        // If it has not been heard of by now, it comes too late.
+        let _ = self.job.0.heard().set(false);
     }
 
     /// The end has come, and a commit under way is not waited for.
@@ -216,11 +281,15 @@ impl IncompleteJob {
 impl Serialize for IncompleteJob {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let checkpoint = self.job.0.checkpoint();
-        let mut record = serializer.serialize_struct("IncompleteJob", 6)?;
+        let mut record = serializer.serialize_struct("IncompleteJob", 10)?;
         record.serialize_field("job", self.id())?;
         record.serialize_field("key", &self.key())?;
         record.serialize_field("component", &*self.component)?;
         record.serialize_field("age_ms", &u64::try_from(self.age.as_millis()).unwrap_or(u64::MAX))?;
+        record.serialize_field("attempts", &self.attempts())?;
+        record.serialize_field("reason", &*self.reason)?;
+        record.serialize_field("earlier_ends", self.earlier_ends())?;
+        record.serialize_field("in_doubt", &self.in_doubt)?;
         record.serialize_field("payload", self.job.0.payload())?;
         record.serialize_field("checkpoint", &checkpoint.as_deref())?;
         record.end()

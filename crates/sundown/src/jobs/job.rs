@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{
     id::{InvalidJobId, JobId, Key},
     incomplete::{AnyEntry, Entry, UntilDecided},
+    past::Past,
     store::{Slot, Store},
     word::Fate,
 };
@@ -20,6 +21,7 @@ use crate::{Guard, latch::Waiting};
 #[must_use = "a dropped reservation is given up"]
 pub struct Reservation<P> {
     pub(super) store: Arc<Store<P>>,
+    pub(super) key: Key,
     pub(super) promise: Guard,
     /// Last: see the invariants of the module.
     pub(super) guard: Guard,
@@ -36,12 +38,32 @@ impl<P: Serialize + Send + Sync + 'static> Reservation<P> {
         I: TryInto<JobId>,
         InvalidJobId: From<I::Error>,
     {
+        self.begin_again(id, payload, Past::default())
+    }
+
+    /// The same for a job that was begun before.
+    ///
+    /// # Errors
+    ///
+    /// When the id is not valid; the reservation is given up.
+    pub fn begin_again<I>(self, id: I, payload: P, past: Past) -> Result<Job<P>, InvalidJobId>
+    where
+        I: TryInto<JobId>,
+        InvalidJobId: From<I::Error>,
+    {
         let id = id.try_into().map_err(InvalidJobId::from)?;
-        let Reservation { store, promise, guard } = self;
-        let job = store.begin_promised(id, payload, guard);
+        let Reservation { store, key, promise, guard } = self;
+        let job = store.begin_promised(key, id, payload, past, guard);
         // When it is a job: in between it is both, and never neither.
         drop(promise);
         Ok(job)
+    }
+}
+
+impl<P> Reservation<P> {
+    /// The key of the job that it is for.
+    pub fn key(&self) -> Key {
+        self.key
     }
 }
 

@@ -16,6 +16,8 @@
 mod id;
 mod incomplete;
 mod job;
+mod left_over;
+mod past;
 mod store;
 mod word;
 
@@ -23,6 +25,8 @@ pub use self::{
     id::{InvalidJobId, JobId, Key},
     incomplete::IncompleteJob,
     job::{Commit, Job, Reservation, Taken, Ticket},
+    left_over::LeftOver,
+    past::Past,
     store::{BeginError, Jobs},
     word::Fate,
 };

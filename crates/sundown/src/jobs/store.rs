@@ -18,6 +18,7 @@ use super::{
     id::{InvalidJobId, JobId, Key},
     incomplete::{Entry, Unfinished},
     job::{Job, Reservation},
+    past::Past,
     word::{Fate, Word},
 };
 use crate::{Claims, Deadline, Drainable, Draining, Gate, Guard, InFlight, Receipt, Unit, Watch};
@@ -179,7 +180,7 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
         let guard = self.store.enter()?;
         // Never closed: only counted.
         let promise = self.store.promised.enter()?;
-        Ok(Reservation { store: self.store.clone(), promise, guard })
+        Ok(Reservation { store: self.store.clone(), key: self.store.next_key(), promise, guard })
     }
 
     /// Refuses new jobs from here on. Idempotent.
@@ -323,7 +324,7 @@ impl<P: Serialize + Send + Sync + 'static> Store<P> {
     }
 
     fn begin(self: &Arc<Self>, key: Key, id: JobId, payload: P, guard: Guard) -> Result<Job<P>, Draining> {
-        let entry = Arc::new(Entry::new(self.now(), key, id, payload, (self.new_word)()));
+        let entry = Arc::new(Entry::new(self.now(), key, id, payload, Past::default(), (self.new_word)()));
         match self.insert(&entry) {
             Ok(slot) => Ok(Job::new(self.clone(), entry, slot, guard)),
             Err(_) => Err(Draining),
@@ -331,8 +332,15 @@ impl<P: Serialize + Send + Sync + 'static> Store<P> {
     }
 
     /// Begins a job that was promised: if the claim was faster, as one that is taken from the start.
-    pub(super) fn begin_promised(self: &Arc<Self>, id: JobId, payload: P, guard: Guard) -> Job<P> {
-        let entry = Arc::new(Entry::new(self.now(), self.next_key(), id, payload, (self.new_word)()));
+    pub(super) fn begin_promised(
+        self: &Arc<Self>,
+        key: Key,
+        id: JobId,
+        payload: P,
+        past: Past,
+        guard: Guard,
+    ) -> Job<P> {
+        let entry = Arc::new(Entry::new(self.now(), key, id, payload, past, (self.new_word)()));
         let slot = self.insert(&entry).unwrap_or_else(|claims| {
             if claims.push(entry.clone()) {
                 entry.tell_taken();

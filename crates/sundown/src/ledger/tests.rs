@@ -1,18 +1,20 @@
 //! The claim race, on real threads: jobs commit at the very moment of the claim.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{
         Barrier,
         atomic::{AtomicU64, Ordering},
     },
     thread,
+    time::Instant,
 };
 
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::*;
-use crate::{Jobs, host::System};
+use crate::{HandOver, Jobs, Past, host::System};
 
 /// How many jobs one round begins on each of two threads, which then commit them while a third claims.
 const PER_THREAD: u64 = 500;
@@ -180,7 +182,7 @@ fn a_destructor_that_hangs_keeps_no_other_job_from_being_claimed() {
     thread::scope(|scope| {
         scope.spawn(|| commit.done());
         jobs.claim(&Claims::new(ledger.clone(), "c".into()));
-        assert_eq!(ledger.taken().len(), 100);
+        assert_eq!(ledger.offered().len(), 100);
         drop(let_go);
     });
     drop(others);
@@ -204,24 +206,28 @@ fn the_end_of_a_job_depends_on_when_it_is_dropped() {
     let jobs = Jobs::new();
     drop(jobs.begin("failed", ()).unwrap());
     drop(jobs.begin("doubtful", ()).unwrap().commit().unwrap());
-    let (dropped, committing, completing, running) = (
+    let (dropped, committing, unheard, completing, running) = (
         jobs.begin("dropped", ()).unwrap(),
         jobs.begin("committing", ()).unwrap().commit().unwrap(),
+        jobs.begin("unheard", ()).unwrap().commit().unwrap(),
         jobs.begin("completing", ()).unwrap().commit().unwrap(),
         jobs.begin("running", ()).unwrap(),
     );
     jobs.close();
-    drop(dropped);
+    drop((dropped, unheard));
     jobs.claim(&Claims::new(ledger.clone(), "c".into()));
     completing.done();
-    let offered = ledger.taken();
+    let offered = ledger.offered();
     assert_eq!(
         offered.iter().map(|job| job.id().as_str()).collect::<HashSet<_>>(),
-        ["dropped", "running"].into()
+        ["dropped", "running", "committing", "unheard"].into()
     );
-    let dropped = offered.iter().find(|job| job.id().as_str() == "dropped").unwrap();
-    assert!(dropped.acknowledge());
-    assert!(!dropped.acknowledge(), "an acknowledgement counts once");
+    for (id, in_doubt) in [("dropped", false), ("committing", true)] {
+        let job = offered.iter().find(|job| job.id().as_str() == id).unwrap();
+        assert_eq!(job.is_in_doubt(), in_doubt, "{id}");
+        assert!(job.acknowledge());
+        assert!(!job.acknowledge(), "an acknowledgement counts once");
+    }
     ledger.settle(&offered, false);
     assert!(!offered.iter().any(IncompleteJob::acknowledge), "too late");
     assert!(running.complete().is_err());
@@ -230,8 +236,63 @@ fn the_end_of_a_job_depends_on_when_it_is_dropped() {
     let ids = |lines: &[JobLine]| lines.iter().map(|line| line.id.to_string()).collect::<Vec<_>>();
     assert_eq!(ids(&report.handed_over), ["dropped"]);
     assert_eq!(ids(&report.unacknowledged), ["running"]);
-    assert_eq!(ids(&report.in_doubt), ["committing"]);
+    let in_doubt: HashMap<_, _> =
+        report.in_doubt.iter().map(|line| (line.id.as_str(), line.acknowledged)).collect();
+    assert_eq!(in_doubt, [("committing", true), ("unheard", false)].into());
     assert_eq!((report.completed, report.failed, report.unnamed_in_doubt), (1, 1, 1));
+}
+
+fn left_over(id: &str, sequence: u64) -> LeftOver {
+    LeftOver::new(Key::new(Uuid::nil(), sequence), id.try_into().unwrap(), "journal", "its payload")
+}
+
+#[test]
+fn what_an_earlier_process_left_is_offered_with_the_others_and_stands_for_none_of_them() {
+    let ledger = Ledger::new(System::shared());
+    ledger.begin(&Reason::Memory);
+    let jobs = Jobs::new();
+    let past = Past::default().and(Reason::Memory);
+    let _job = jobs.reserve().unwrap().begin_again("again", (), past.clone()).unwrap();
+    let claims = Claims::new(ledger.clone(), "jobs".into());
+    claims.left_over(left_over("left", 1).past(past.and(Reason::Died)).in_doubt());
+    jobs.claim(&claims);
+    let known: Vec<_> = ledger
+        .offered()
+        .iter()
+        .map(|job| (job.id().to_string(), job.attempts(), job.reason().clone(), job.is_in_doubt()))
+        .collect();
+    let left = ("left".to_owned(), 3, Reason::Died, true);
+    assert_eq!(known, [left, ("again".to_owned(), 2, Reason::Memory, false)]);
+    assert_eq!(ledger.accounted("jobs"), 1, "the one of this process");
+    let late = Claims::new(ledger.clone(), "jobs".into());
+    ledger.settle(&ledger.offered(), false);
+    late.left_over(left_over("late", 2));
+    assert_eq!(ledger.close().unacknowledged.len(), 3);
+    late.left_over(left_over("too late", 3));
+    assert_eq!(ledger.empty().len(), 3);
+}
+
+#[test]
+fn a_part_of_a_hand_over_has_what_nobody_has_acknowledged_and_an_end_of_its_own() {
+    let second = std::time::Duration::from_secs(1);
+    let until = Instant::now() + 60 * second;
+    let whole = HandOver::of_left_over(
+        [("a", 1), ("b", 2), ("c", 3)].map(|(id, sequence)| left_over(id, sequence)),
+        until,
+    );
+    let keys: Vec<_> = whole.jobs().iter().map(IncompleteJob::key).collect();
+    assert!(whole.acknowledge(keys[0]));
+    let part = whole.rest(until - 30 * second);
+    assert_eq!((part.id(), part.jobs().len()), (whole.id(), 2));
+    assert_eq!(part.deadline().at(), until - 30 * second);
+    assert_eq!(part.rest(until + second).deadline().at(), part.deadline().at());
+    assert!(!part.acknowledge(keys[0]), "it is not in it");
+    part.doubt(keys[1]);
+    assert!(part.acknowledge(keys[1]), "a doubt ends with an acknowledgement");
+    assert!(!whole.acknowledge(keys[1]), "that counted in the whole");
+    assert_eq!(whole.rest(until).jobs()[0].key(), keys[2]);
+    let json = serde_json::to_value(&whole.jobs()[2]).unwrap();
+    assert_eq!((&json["attempts"], &json["reason"]), (&1.into(), &"the process died".into()), "{json}");
 }
 
 #[test]

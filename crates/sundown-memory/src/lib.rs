@@ -59,7 +59,7 @@
 //!
 //! ```
 //! # use std::{fs, time::Duration};
-//! # use sundown::Shutdown;
+//! # use sundown::{Reason, Shutdown};
 //! # use sundown_memory::{MemoryWatch, Status};
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let root = std::env::temp_dir().join(format!("sundown-memory-doc-{}", std::process::id()));
@@ -76,7 +76,7 @@
 //! let watch = MemoryWatch::at(&root).start(&shutdown)?;
 //! assert!(matches!(watch.status(), Status::Limited { limit: 536_870_912, .. }));
 //! let report = shutdown.finished().await;
-//! assert_eq!(report.reason.to_string(), "requested: memory is about to reach its limit");
+//! assert_eq!(report.reason, Reason::Memory);
 //! # drop(watch);
 //! # fs::remove_dir_all(root)?;
 //! # Ok(()) }

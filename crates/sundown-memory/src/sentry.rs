@@ -64,7 +64,7 @@ impl Sentry {
             thread::park_timeout(next);
         }
         drop(self.ballast.take());
-        shutdown.begin(Reason::from("memory is about to reach its limit"));
+        shutdown.begin(Reason::Memory);
         shutdown.hurry();
     }
 

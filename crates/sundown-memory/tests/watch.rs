@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use sundown::{HandOver, Jobs, Notifier, NotifyError, Shutdown};
+use sundown::{HandOver, Jobs, Notifier, NotifyError, Reason, Shutdown};
 use sundown_memory::{MemoryWatch, StartError, Status, Trouble};
 use sundown_tokio::Tokio;
 use tokio::runtime::{Builder, Runtime};
@@ -86,7 +86,7 @@ fn what_is_unfinished_is_handed_over_before_the_limit_while_the_runtime_is_block
     tree.set_usage(250 * MIB, 0);
     assert_eq!(service.taken.recv_timeout(BOUND).as_deref(), Ok("image-17"), "nobody waits for the drain");
     let report = service.shutdown.finished_blocking();
-    assert_eq!(report.reason.to_string(), "requested: memory is about to reach its limit");
+    assert_eq!(report.reason, Reason::Memory);
     assert!(job.complete().is_err(), "it was taken");
     assert_ended(&told);
 }

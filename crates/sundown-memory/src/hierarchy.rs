@@ -118,13 +118,12 @@ mod tests {
         let mounts = "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
                       41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
         let tree = tree("4:memory:/app\n1:name=systemd:/\n0::/app\n", mounts);
-        tree.write("sys/fs/cgroup/unified/app/cgroup.procs", "");
+        add(&tree, "sys/fs/cgroup/unified/app", Version::Two, "50");
         add(&tree, "sys/fs/cgroup/memory/app", Version::One, "100");
         add(&tree, "sys/fs/cgroup/memory", Version::One, "9223372036854771712");
         assert_eq!(limits(&tree), Ok(vec![Some(100), None]));
         // Where version 1 shows nothing, version 2 may.
         fs::remove_dir_all(tree.path("sys/fs/cgroup/memory")).unwrap();
-        add(&tree, "sys/fs/cgroup/unified/app", Version::Two, "50");
         assert_eq!(limits(&tree), Ok(vec![Some(50)]));
     }
 

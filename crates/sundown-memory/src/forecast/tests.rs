@@ -228,3 +228,14 @@ fn it_is_looked_rarely_only_where_nothing_can_happen_in_between() {
         assert!(next(limit, used) < u128::from((limit - used) * 1000 / 1000), "half of the way at most");
     }
 }
+
+#[test]
+fn a_suspicion_is_followed_up_at_once() {
+    let (start, mut trend) = (Instant::now(), Trend::default());
+    let reading = |used| Reading { limit: 4096 * MIB, working_set: used * MIB };
+    assert!(!trend.handle_reading(start, reading(100), &RULE));
+    assert_eq!(trend.next_in(reading(100)).as_millis(), 1998);
+    // At a pace for which half of the limit is nothing.
+    assert!(!trend.handle_reading(start + OFTEN, reading(2300), &RULE));
+    assert_eq!(trend.next_in(reading(2300)), OFTEN);
+}

@@ -181,15 +181,18 @@ impl<'a> Rescue<'a> {
 
     fn answer_everyone(&mut self) {
         loop {
+            // Before the look: while the door is open the runtime may let somebody in behind it.
+            let open = self.server.is_listening() && !self.server.shares_listener();
             let left = self.take_what_can_be_taken();
             let accepted = self.accept_the_queue(left == Left::Nothing);
             self.go_on();
             let nobody = self.clients.is_empty();
-            if (nobody && left == Left::Nothing && !accepted && !self.deaf) || self.time_left().is_zero() {
+            let over = nobody && left == Left::Nothing && !accepted && !self.deaf;
+            if (over && !open) || self.time_left().is_zero() {
                 return;
             }
-            // Who was accepted may be over already, and then nobody would wake us.
-            if !accepted || !nobody {
+            // Who was accepted may be over already, and then nobody would wake us; nor does the door when it closes.
+            if !over && (!accepted || !nobody) {
                 self.wait(left);
             }
         }
@@ -361,8 +364,11 @@ impl<'a> Rescue<'a> {
                     }
                     break;
                 }
-                // The door is closed.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => break,
+                // The door is closed, whoever did it.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    self.server.stop_listening();
+                    break;
+                }
                 // One at a time is more than none: the next comes in when this one has gone.
                 Err(_) if self.server.give_up_spare() => {}
                 Err(_) => {
@@ -431,3 +437,6 @@ fn waits(conn: &Conn) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,7 +95,7 @@ impl Shared {
     }
 
     /// A connection may be between the accept queue and the registry.
-    pub(super) fn set_accepting(&self, accepting: bool) {
+    pub(crate) fn set_accepting(&self, accepting: bool) {
         // SeqCst: the rescue looks at this and then at the registry; the acceptor at the queue and then writes both.
         self.between.store(accepting, Ordering::SeqCst);
         if !accepting {

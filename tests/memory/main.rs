@@ -68,22 +68,23 @@ fn was_killed(ending: &Ending) -> bool {
 
 #[test]
 fn what_grows_hands_every_job_over_before_it_dies() {
-    const LIMIT: u64 = 128 * MIB;
-    let cases = LIMITS.into_iter().flat_map(|limit| [20, 100].map(|pace| (limit, pace)));
-    side_by_side(&cases.collect::<Vec<_>>(), |((kind, make), pace)| {
-        let Some(mut limit) = make(LIMIT) else { return };
+    // A pace and a limit, which is reached after some seconds.
+    let growths = [(20, 128 * MIB), (100, 256 * MIB)];
+    let cases = LIMITS.into_iter().flat_map(|limit| growths.map(|growth| (limit, growth)));
+    side_by_side(&cases.collect::<Vec<_>>(), |((kind, make), (pace, bytes))| {
+        let Some(mut limit) = make(*bytes) else { return };
         let mut child = spawn(&mut *limit, true, *pace, FOR_EVER, 0);
         let began = child.wait_for("took job-1").at;
         let first = limit.working_set();
         child.wait_for("took job-8");
-        let left = LIMIT.saturating_sub(limit.working_set());
+        let left = bytes.saturating_sub(limit.working_set());
         let ending = child.end();
 
         assert_eq!(taken(&ending), JOBS, "{}", ending.text());
         let killed = was_killed(&ending);
         println!(
             "{kind} limit, {pace} MiB/s: handed over from {} % of the limit on, {} ms before it, {}",
-            first * 100 / LIMIT,
+            first * 100 / bytes,
             left * 1000 / (pace * MIB),
             if killed {
                 format!("killed {} ms later", ending.after(began).as_millis())

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use crate::level::Reading;
 
-/// Over which time the pace is averaged, exponentially: longer than what a garbage collector or a request takes, shorter
-/// than what is left at 100 MiB a second with a tenth of 1 GiB.
+/// Over which time the pace is averaged, exponentially: longer than what one request or collection takes, and no longer
+/// than the lead, or growth that sets in would be known too late.
 const AVERAGED_OVER: Duration = Duration::from_millis(500);
 
 /// How often it is looked near the limit. A reading takes some 10 µs: this is 0.02 % of a core.
-const OFTEN: Duration = Duration::from_millis(50);
+pub(crate) const OFTEN: Duration = Duration::from_millis(50);
 
 /// How rarely far from it: limits may be lowered.
 pub(crate) const RARELY: Duration = Duration::from_secs(5);

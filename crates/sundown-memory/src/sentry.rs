@@ -2,6 +2,7 @@
 //! the claim, or the end of the watch, whichever comes first.
 
 use std::{
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
@@ -18,7 +19,7 @@ use sundown::{Handle, Reason};
 
 use crate::{
     Trouble,
-    forecast::{RARELY, Rule, Trend},
+    forecast::{OFTEN, RARELY, Rule, Trend},
     level::Level,
 };
 
@@ -85,7 +86,7 @@ impl Sentry {
                 }
                 Err(failure) => {
                     // It may be for the moment, or for ever.
-                    limit.next = (limit.next * 2).clamp(Duration::from_millis(50), RARELY);
+                    limit.next = (limit.next * 2).clamp(OFTEN, RARELY);
                     if let Some(tell) = self.tell.take() {
                         tell_once(tell, &limit.level.trouble(failure));
                     }
@@ -97,9 +98,11 @@ impl Sentry {
     }
 }
 
-/// Foreign code: what it throws is nothing to stop watching for.
+/// Foreign code: what it throws is nothing to stop watching for. That may throw again when it is dropped.
 fn tell_once(tell: Tell, trouble: &Trouble) {
-    let _ = catch_unwind(AssertUnwindSafe(|| tell(trouble)));
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| tell(trouble))) {
+        mem::forget(panic);
+    }
 }
 
 /// Wakes the thread at the claim.

@@ -44,7 +44,7 @@ const BALLAST: usize = 4 << 20;
 /// ```
 /// use std::time::Duration;
 ///
-/// use sundown::{Handle, Jobs};
+/// use sundown::Handle;
 /// use sundown_memory::{MemoryWatch, StartError, Watching};
 ///
 /// /// For a service whose monitor is slow, and whose requests carry large payloads.

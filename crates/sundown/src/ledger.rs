@@ -79,7 +79,7 @@ impl Ledger {
         }
     }
 
-    /// What is to be handed over now: what was taken, and what may be lost.
+    /// What is to be handed over now: what was taken, and what may be lost in mid-commit.
     pub(crate) fn offered(&self) -> Vec<IncompleteJob> {
         let offered = |fate| matches!(fate, Fate::Taken | Fate::Committing | Fate::InDoubt);
         self.books().jobs.iter().filter(|job| offered(job.fate())).map(IncompleteJob::listed).collect()

@@ -133,7 +133,9 @@ pub struct HandOver {
     shutdown: Uuid,
     reason: Reason,
     deadline: Deadline,
-    jobs: Vec<IncompleteJob>,
+    /// Those that were taken, then those whose effect had begun.
+    all: Vec<IncompleteJob>,
+    taken: usize,
     by_key: HashMap<Key, usize>,
     takes_over: bool,
 }
@@ -146,8 +148,12 @@ impl HandOver {
         jobs: Vec<IncompleteJob>,
         takes_over: bool,
     ) -> Self {
-        let by_key = jobs.iter().enumerate().map(|(at, job)| (job.key(), at)).collect();
-        HandOver { id, shutdown, reason, deadline, jobs, by_key, takes_over }
+        let (mut all, begun): (Vec<_>, Vec<_>) =
+            jobs.into_iter().partition(|job| !job.has_begun_its_effect());
+        let taken = all.len();
+        all.extend(begun);
+        let by_key = all.iter().enumerate().map(|(at, job)| (job.key(), at)).collect();
+        HandOver { id, shutdown, reason, deadline, all, taken, by_key, takes_over }
     }
 
     /// Offers jobs that an earlier process left, outside of any shutdown: to a notifier's
@@ -167,7 +173,7 @@ impl HandOver {
     /// asks several others, one after another. Acknowledgements in the part count in the whole.
     #[must_use]
     pub fn rest(&self, until: Instant) -> Self {
-        let jobs = self.jobs.iter().filter(|job| !job.is_acknowledged()).cloned().collect();
+        let jobs = self.all.iter().filter(|job| !job.is_acknowledged()).map(IncompleteJob::listed).collect();
         let (ids, deadline) = ((self.id, self.shutdown), self.deadline.no_later_than(until));
         HandOver::new(ids, self.reason.clone(), deadline, jobs, self.takes_over)
     }
@@ -193,14 +199,20 @@ impl HandOver {
         &self.deadline
     }
 
-    /// What is offered, in a fixed order: the jobs that were taken, and those whose effect had begun and may happen or
-    /// not, which are [in doubt](IncompleteJob::is_in_doubt).
+    /// What is offered, in a fixed order: somebody has to do these. (None, if all are [in doubt](Self::in_doubt).)
     pub fn jobs(&self) -> &[IncompleteJob] {
-        &self.jobs
+        &self.all[..self.taken]
+    }
+
+    /// Jobs whose own effect had begun when the hand-over did, in a fixed order. Most will still end well, and then the
+    /// report of the shutdown says so; of the others nobody can know whether the effect happened. Do not do them again
+    /// unseen. To acknowledge one is to say that somebody knows of it: it stays in doubt.
+    pub fn in_doubt(&self) -> &[IncompleteJob] {
+        &self.all[self.taken..]
     }
 
     /// The job is now somebody else's responsibility. Returns whether that counts: the first time, in time, by the
-    /// notifier that takes over. One in doubt stays in doubt, but somebody knows of it.
+    /// notifier that takes over.
     pub fn acknowledge(&self, key: Key) -> bool {
         self.takes_over && self.find(key).is_some_and(IncompleteJob::acknowledge)
     }
@@ -216,7 +228,7 @@ impl HandOver {
     }
 
     fn find(&self, key: Key) -> Option<&IncompleteJob> {
-        self.by_key.get(&key).map(|&at| &self.jobs[at])
+        self.by_key.get(&key).map(|&at| &self.all[at])
     }
 }
 
@@ -224,7 +236,8 @@ impl std::fmt::Debug for HandOver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("HandOver")
             .field("id", &self.id)
-            .field("jobs", &self.jobs.len())
+            .field("jobs", &self.jobs().len())
+            .field("in_doubt", &self.in_doubt().len())
             .finish_non_exhaustive()
     }
 }

@@ -232,6 +232,11 @@ impl IncompleteJob {
         self.in_doubt
     }
 
+    /// Nobody has taken it from whoever is doing it.
+    pub(crate) fn has_begun_its_effect(&self) -> bool {
+        matches!(self.fate(), Fate::Committing | Fate::Completed | Fate::Failed | Fate::InDoubt)
+    }
+
     /// Whether the notifier that takes over has acknowledged it: that it takes the job over, or, of one in doubt, that it
     /// knows.
     pub fn is_acknowledged(&self) -> bool {
@@ -254,7 +259,8 @@ impl IncompleteJob {
     }
 
     pub(crate) fn acknowledge(&self) -> bool {
-        self.job.word().acknowledge() || (self.in_doubt && self.job.0.heard().set(true).is_ok())
+        // One whose effect may have happened is nobody's to take over.
+        self.job.word().acknowledge() || (self.has_begun_its_effect() && self.job.0.heard().set(true).is_ok())
     }
 
     /// The claim's side of the race.

@@ -296,6 +296,19 @@ fn a_part_of_a_hand_over_has_what_nobody_has_acknowledged_and_an_end_of_its_own(
 }
 
 #[test]
+fn a_job_is_acknowledged_once_however_doubtful() {
+    let until = Instant::now() + std::time::Duration::from_secs(60);
+    let whole = HandOver::of_left_over([left_over("a", 1).in_doubt(), left_over("b", 2)], until);
+    whole.doubt(whole.jobs()[1].key());
+    let part = whole.rest(until);
+    assert!(part.jobs().iter().all(IncompleteJob::is_in_doubt));
+    for job in part.jobs() {
+        let counted = [&part, &part, &whole].map(|offer| offer.acknowledge(job.key()));
+        assert_eq!(counted, [true, false, false], "{job:?}");
+    }
+}
+
+#[test]
 fn a_million_short_jobs_leave_nothing_behind() {
     let jobs = Jobs::new();
     for n in 0..1_000_000 {

@@ -1,7 +1,7 @@
 //! A directory that looks like the root of a system with control groups.
 
 use std::{
-    env, fs,
+    env, fs, io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     process,
@@ -17,10 +17,18 @@ impl Tree {
     /// An empty one.
     pub(crate) fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("sundown-memory-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let tree = Tree(env::temp_dir().join(name));
-        fs::create_dir(tree.root()).unwrap();
-        tree
+        loop {
+            let name = format!("sundown-memory-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let root = env::temp_dir().join(name);
+            match fs::create_dir(&root) {
+                // Left by a process of the same number that was killed.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                created => {
+                    created.unwrap();
+                    return Tree(root);
+                }
+            }
+        }
     }
 
     /// One in which this process is in a group `service` of version 2, with this limit and use.

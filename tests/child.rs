@@ -73,6 +73,11 @@ impl Child {
         Child { process, pid, lines, seen: Vec::new(), gone, complaints }
     }
 
+    /// The process. Its id stays its own until the [end](Self::end) has been waited for.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Waits for a line that begins so, among those not waited for yet.
     ///
     /// # Panics

@@ -26,13 +26,22 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 const HELP: &str = "cost [--instructions RATIO] [--allocations MORE] [--bytes MORE]
 
-Exits with 1 when our instructions a request are more than RATIO (1.25) times hyper's, our allocations a request more
-than MORE (1) above hyper's, or our bytes a connection more than MORE (256) above.";
+Exits with 1 when our instructions a request are more than RATIO (1.08, and 1.07 for the router) times hyper's, our
+allocations a request more than MORE (-1) above hyper's, or our bytes a connection more than MORE (128) above.";
 
 const REQUESTS: usize = 500;
 
+/// What we may cost.
+///
+/// Of a request to the empty handler (hyper's: 11,120 instructions) some 1,560 are ours, and each buys something: 690 note
+/// where a thread outside the runtime finds it what an answer in the handler's place depends on, and count the request in
+/// flight; 450 let the handler race the answer step, and catch its panics; 190 decide who lets the response out, and watch
+/// its body; 230 pass the state word around each system call. Some 900 are saved: one read of three, which would find
+/// nothing, and most of the timer, which hyper sets anew for each request (with the timer of the other stack the ratios
+/// were 1.12 and 1.07). The router's count differs by 1 % between runs: it depends on what the start has left on the heap.
 struct Bounds {
-    instructions: f64,
+    /// `None`: each service has its own.
+    instructions: Option<f64>,
     allocations: f64,
     bytes: f64,
 }
@@ -66,7 +75,7 @@ fn main() -> Result<ExitCode> {
                 bytes: cost.bytes - bare.bytes,
             };
             print(&[kind_name, name], cost, more);
-            within &= stack != Stack::Ours || bounds.hold(more);
+            within &= stack != Stack::Ours || bounds.hold(kind, more);
         }
     }
     Ok(if within { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -81,9 +90,13 @@ fn print([kind, stack]: &[&str; 2], cost: Cost, more: Cost) {
 
 impl Bounds {
     /// Says what does not.
-    fn hold(&self, more: Cost) -> bool {
+    fn hold(&self, kind: Kind, more: Cost) -> bool {
+        let instructions = self.instructions.unwrap_or(match kind {
+            Kind::Hello => 1.08,
+            Kind::Router => 1.07,
+        });
         let checks = [
-            ("times the instructions a request", more.instructions, self.instructions),
+            ("times the instructions a request", more.instructions, instructions),
             ("more allocations a request", more.allocations, self.allocations),
             ("more bytes a connection", more.bytes, self.bytes),
         ];
@@ -95,11 +108,11 @@ impl Bounds {
 
 /// `None` if help was asked for.
 fn bounds() -> Result<Option<Bounds>> {
-    let mut bounds = Bounds { instructions: 1.25, allocations: 1.0, bytes: 256.0 };
+    let mut bounds = Bounds { instructions: None, allocations: -1.0, bytes: 128.0 };
     let mut parser = Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
-            Arg::Long("instructions") => bounds.instructions = parser.value()?.parse()?,
+            Arg::Long("instructions") => bounds.instructions = Some(parser.value()?.parse()?),
             Arg::Long("allocations") => bounds.allocations = parser.value()?.parse()?,
             Arg::Long("bytes") => bounds.bytes = parser.value()?.parse()?,
             Arg::Long("help") => return Ok(None),

@@ -1,7 +1,7 @@
 //! A `main` that does not come back, comes back too early, or cannot end: the process is gone on time all the same, and
 //! what was in hand is handed over. Where `main` cannot print, the report is the one that the witness was told.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use rustix::process::Signal;
 use sundown_tests::{Ending, promised, side_by_side};
@@ -53,6 +53,28 @@ fn a_main_that_cannot_end_is_ended_with_the_code_of_the_report() {
         let ending = child.end();
         ending.assert_within(promised(GRACE), signalled);
         ending.assert_code(1);
+    });
+}
+
+/// Longer than anybody is waited for at the claim.
+const STANDSTILL: Duration = Duration::from_millis(400);
+
+#[test]
+fn a_process_that_stands_still_around_the_claim_hands_over_all_the_same() {
+    let moments: Vec<_> = (0..12).map(|n| Duration::from_micros(n * 150)).collect();
+    side_by_side(&moments, |moment| {
+        let child = PROGRAMS.ready("");
+        let signalled = child.signal(Signal::TERM);
+        let hurried = child.signal(Signal::INT);
+        while hurried.elapsed() < *moment {
+            std::hint::spin_loop();
+        }
+        child.signal(Signal::STOP);
+        thread::sleep(STANDSTILL);
+        child.signal(Signal::CONT);
+        let ending = child.end();
+        ending.assert_within(promised(GRACE), signalled);
+        assert_all_done(&ending);
     });
 }
 

@@ -103,13 +103,14 @@ fn dependencies(package: &str) -> Vec<String> {
 #[test]
 fn no_crate_brings_along_a_runtime_that_is_not_its_own() {
     let runtimes: &[&str] = &["smol", "async-std", "async-io", "mio", "sundown-tokio"];
-    let cases: [(&str, &[&str], &[&str]); 10] = [
+    let cases: [(&str, &[&str], &[&str]); 11] = [
         ("sundown-smol", &["smol", "async-io"], &["tokio", "async-std"]),
         ("sundown-async-std", &["async-std", "async-io"], &["tokio", "smol"]),
         ("sundown-tokio", &["tokio"], &["smol", "async-std", "async-io"]),
         ("sundown", &["signal-hook"], &["tokio", "smol", "async-std", "async-io", "hyper"]),
         // hyper brings tokio's channels, and not its runtime.
         ("sundown-http", &["hyper"], runtimes),
+        ("sundown-memory", &["memmap2"], &["tokio", "smol", "async-std", "async-io", "hyper"]),
         ("sundown-notify", &["ureq"], runtimes),
         ("sundown-notify", &["ureq"], &["tokio"]),
         ("sundown-journal", &["redb"], runtimes),

@@ -12,18 +12,18 @@ use std::{
     error::Error,
     fmt,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
+use http::{HeaderMap, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 pub(crate) use self::early::Early;
 use crate::{
     exchange::Exchange,
-    layer::{Context as Place, Seat},
+    layer::{Entry, Seat},
     phase::Phase,
 };
 
@@ -35,14 +35,13 @@ pin_project_lite::pin_project! {
     pub struct ResponseBody<B> {
         #[pin]
         source: Source<B>,
-        place: Arc<Place>,
-        exchange: Option<Arc<Exchange>>,
+        entry: Entry,
     }
 
     impl<B> PinnedDrop for ResponseBody<B> {
         fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            this.place.body_done(this.exchange.as_deref());
+            let Entry { context, exchange } = this.project().entry;
+            context.body_done(exchange.as_deref());
         }
     }
 }
@@ -67,7 +66,18 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
+    /// That of a body whose own length is not known: hyper lets out what its head declares.
+    pub(crate) fn of(head: &HeaderMap) -> Self {
+        let declared = head.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        match declared {
+            Some(0) => Ending::Settled,
+            Some(length) => Ending::CompletesAfter(length),
+            None => Ending::Completes,
+        }
+    }
+
     /// Whether the body ends with this frame, or has ended, as hyper will see it.
+    #[inline]
     fn comes_with(&mut self, frame: Option<&Frame<Bytes>>) -> bool {
         match (&mut *self, frame) {
             (Ending::Settled, _) => false,
@@ -92,24 +102,18 @@ impl<B> fmt::Debug for ResponseBody<B> {
 
 impl<B> ResponseBody<B> {
     /// The handler's.
-    pub(crate) fn handler(
-        body: B,
-        place: Arc<Place>,
-        exchange: Arc<Exchange>,
-        ending: Ending,
-        early: Early,
-    ) -> Self {
-        ResponseBody { source: Source::Handler { body, ending, early }, place, exchange: Some(exchange) }
+    pub(crate) fn handler(body: B, (ending, early): (Ending, Early), entry: Entry) -> Self {
+        ResponseBody { source: Source::Handler { body, ending, early }, entry }
     }
 
-    pub(crate) fn ours(body: Bytes, place: Arc<Place>, exchange: Option<Arc<Exchange>>) -> Self {
-        ResponseBody { source: Source::Ours { body: Full::new(body) }, place, exchange }
+    pub(crate) fn ours(body: Bytes, entry: Entry) -> Self {
+        ResponseBody { source: Source::Ours { body: Full::new(body) }, entry }
     }
 
     /// The place of its exchange among the streams; `None` if it has none, or a tunnel has it.
     pub(crate) fn seat(&self) -> Option<Seat> {
-        let exchange = self.exchange.clone().filter(|exchange| !exchange.is_upgraded())?;
-        Some(Seat::new(self.place.clone(), exchange))
+        let exchange = self.entry.exchange.clone().filter(|exchange| !exchange.is_upgraded())?;
+        Some(Seat::new(self.entry.context.clone(), exchange))
     }
 }
 
@@ -138,7 +142,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
-        let (place, exchange) = (&**this.place, this.exchange.as_deref());
+        let (place, exchange) = (&*this.entry.context, this.entry.exchange.as_deref());
         let (body, ending, early) = match this.source.project() {
             SourceProjection::Ours { body } => return body.poll_frame(cx).map_err(|never| match never {}),
             SourceProjection::Handler { body, ending, early } => (body, ending, early),
@@ -153,6 +157,13 @@ where
         }
         let was_taken = || exchange.is_some_and(Exchange::was_taken);
         let phase = place.server.phase();
+        if *early == Early::Cut && *ending == Ending::Settled && phase < Phase::Answering {
+            // As most are, most of the time: nothing about its end is ours to say.
+            return body.poll_frame(cx).map_err(|error| {
+                place.prepare_cut();
+                error.into()
+            });
+        }
         match early {
             Early::Over => return Poll::Ready(None),
             // In the answer step: later nobody would be there to send it.
@@ -170,7 +181,10 @@ where
             None
         } else {
             match ready!(body.poll_frame(cx)) {
-                Some(Ok(frame)) => Some(early.let_out(frame, leaves)),
+                Some(Ok(frame)) => match early {
+                    Early::AfterEvent(events) => Some(events.let_frame_out(frame, leaves)),
+                    _ => Some(frame),
+                },
                 Some(Err(error)) => {
                     place.prepare_cut();
                     return Poll::Ready(Some(Err(error.into())));

@@ -13,10 +13,18 @@ thread_local! {
 }
 
 /// Lends the thread's buffer.
+#[inline]
 pub(crate) fn with<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
-    SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
-        Ok(mut scratch) => read(&mut *scratch),
-        // A transport that reads another while it reads: none is known.
-        Err(_) => read(&mut [0; CHUNK]),
+    SCRATCH.with(|scratch| {
+        let mut scratch = scratch.try_borrow_mut();
+        let mut own;
+        read(match &mut scratch {
+            Ok(scratch) => &mut scratch[..],
+            // A transport that reads another while it reads: none is known.
+            Err(_) => {
+                own = vec![0; CHUNK];
+                &mut own
+            }
+        })
     })
 }

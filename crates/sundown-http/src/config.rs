@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, Method, StatusCode};
+use http::{HeaderName, Method, Request, StatusCode};
 use sundown::Jobs;
 
 use crate::{answer::Wording, exchange::RequestPayload, probe::Probe, tls::Acceptor, traffic::LameDuck};
@@ -79,8 +79,8 @@ impl Config {
         self.attach || self.jobs.is_some()
     }
 
-    pub(crate) fn probe(&self, method: &Method, path: &str) -> Option<Probe> {
-        let asks = self.probes && (method == Method::GET || method == Method::HEAD);
-        if asks { Probe::at(path) } else { None }
+    pub(crate) fn probe<B>(&self, request: &Request<B>) -> Option<Probe> {
+        let asks = self.probes && (request.method() == Method::GET || request.method() == Method::HEAD);
+        if asks { Probe::at(request.uri().path()) } else { None }
     }
 }

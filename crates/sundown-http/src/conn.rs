@@ -45,6 +45,8 @@ pub(crate) struct Conn {
     slot: AtomicUsize,
     /// Its moment to leave has come.
     leaves: AtomicBool,
+    /// A read of HTTP/1 has found nothing since its task was last woken: the transport wakes it when there is more.
+    drained: AtomicBool,
     exchange: Mutex<Option<Arc<Exchange>>>,
     /// Those of HTTP/2, if it speaks that.
     streams: OnceLock<Arc<Streams>>,
@@ -67,6 +69,7 @@ impl Conn {
             newcomer: None,
             slot: AtomicUsize::new(NO_SLOT),
             leaves: AtomicBool::new(false),
+            drained: AtomicBool::new(false),
             exchange: Mutex::default(),
             streams: OnceLock::new(),
         }
@@ -218,6 +221,28 @@ impl Conn {
     #[inline]
     pub(crate) fn leaves(&self) -> bool {
         self.leaves.load(Ordering::Relaxed)
+    }
+
+    // Relaxed, these too: only the task of HTTP/1 asks, and `is_drained` says when it is not that.
+
+    /// The task goes on, and may be told of a read.
+    #[inline]
+    pub(crate) fn begin_turn(&self) {
+        self.drained.store(false, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn note_drained(&self) {
+        // TLS may go on reading after a write.
+        self.drained.store(self.tls.is_none(), Ordering::Relaxed);
+    }
+
+    /// Whether a read in this turn of the task would find what the last one has: nothing, and a promise to be woken.
+    /// hyper reads twice after a response, once to see whether the next request is there and once for its head. A
+    /// connection that is its own has other tasks, with turns of which nobody tells us.
+    #[inline]
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed) && self.word.phase() == Phase::Idle
     }
 
     #[inline]

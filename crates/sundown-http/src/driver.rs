@@ -20,8 +20,16 @@ use tower_service::Service;
 use self::http1::Http1;
 pub(crate) use self::http2::GOODBYE;
 use crate::{
-    body::BoxError, config::Config, conn::Conn, io::TrackedIo, phase::Phase, preface::Protocol, ramp::Moment,
-    server::Shared, timer::Timer, tls::Tls,
+    body::BoxError,
+    config::Config,
+    conn::Conn,
+    io::TrackedIo,
+    phase::Phase,
+    preface::Protocol,
+    ramp::Moment,
+    server::Shared,
+    timer::{LazyTimer, Timer},
+    tls::Tls,
 };
 
 /// How long a newcomer may take to send its first byte before its connection counts as idle: as long as traffic must be
@@ -51,10 +59,15 @@ where
     let Some(protocol) = tell(&mut io, config.header_read_timeout).await else { return io.end().await };
     let Ok(service) = service.await else { return io.end().await };
     let Some(runtime) = io.server().runtime().cloned() else { return };
-    let timer = Timer(runtime.clone());
     match protocol {
-        Protocol::Http1 => runtime.spawn(Box::pin(Http1::new(config, timer, service, io))),
-        Protocol::Http2 => runtime.spawn(Box::pin(http2::drive(config, timer, service, io))),
+        Protocol::Http1 => {
+            let timer = LazyTimer::new(runtime.clone());
+            runtime.spawn(Box::pin(Http1::new(config, timer, service, io)))
+        }
+        Protocol::Http2 => {
+            let timer = Timer(runtime.clone());
+            runtime.spawn(Box::pin(http2::drive(config, timer, service, io)))
+        }
     };
 }
 

@@ -2,11 +2,11 @@
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
+    atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering},
 };
 
 use futures_util::task::AtomicWaker;
-use http::{Method, Request, Uri, Version};
+use http::{Method, Request, Uri, Version, uri::PathAndQuery};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use sundown::{BoxFuture, Commit, Fate, Guard, Job, JobId, Taken, Ticket};
 
@@ -38,7 +38,8 @@ impl Serialize for RequestPayload {
 
 /// A request that has been begun: shared by its connection, the layer, its handler and the rescue.
 pub(crate) struct Exchange {
-    pub(crate) request: RequestPayload,
+    pub(crate) method: Method,
+    target: Target,
     pub(crate) version: Version,
     /// Its body may not have been read when it is answered.
     pub(crate) has_body: bool,
@@ -47,13 +48,29 @@ pub(crate) struct Exchange {
     /// Its own task, where it has one: on a stream of HTTP/2.
     pub(crate) task: AtomicWaker,
     /// Its place among the streams, where there are some.
-    pub(crate) seat: usize,
+    seat: AtomicUsize,
     /// How many hold that, where it is held in parts.
     holders: AtomicU32,
     stage: AtomicU8,
     /// A job depends on it, or did.
     has_jobs: AtomicBool,
     work: Mutex<Work>,
+}
+
+/// A request's target, by its form (RFC 9112 section 3.2). Over HTTP/1 most are a path, and cheaper to keep as that.
+enum Target {
+    Origin(PathAndQuery),
+    Other(Uri),
+}
+
+impl Target {
+    #[inline]
+    fn of(uri: &Uri) -> Self {
+        match uri.path_and_query() {
+            Some(path) if uri.scheme().is_none() && uri.authority().is_none() => Target::Origin(path.clone()),
+            _ => Target::Other(uri.clone()),
+        }
+    }
 }
 
 /// How far an exchange has come.
@@ -68,30 +85,42 @@ pub(crate) enum Stage {
 }
 
 /// The lock guards the handles, and nothing is called under it.
-#[derive(Default)]
 struct Work {
-    /// The request's own job, until it is committed or dropped.
-    job: Option<Job<RequestPayload>>,
-    /// The same job, as long as the exchange lives.
-    own: Option<Ticket>,
-    tickets: Vec<Ticket>,
     /// In flight until the answer is in the socket, or the next request is begun.
     guard: Option<Guard>,
+    /// `None` until there is one: most requests have none, and pay for no room.
+    jobs: Option<Box<Jobs>>,
+}
+
+/// The jobs that its answer depends on.
+#[derive(Default)]
+struct Jobs {
+    /// The request's own, until it is committed or dropped.
+    job: Option<Job<RequestPayload>>,
+    /// The same, as long as the exchange lives.
+    own: Option<Ticket>,
+    attached: Vec<Ticket>,
+}
+
+impl Work {
+    fn tickets(&self) -> impl Iterator<Item = &Ticket> {
+        self.jobs.iter().flat_map(|jobs| jobs.own.iter().chain(&jobs.attached))
+    }
 }
 
 impl Exchange {
     /// What is noted of a request, since its handler gets all of it.
+    #[inline]
     pub(crate) fn new<B>(request: &Request<B>, has_body: bool, guard: Guard) -> Self {
-        let (method, uri, version) = (request.method().clone(), request.uri().clone(), request.version());
-        let asked = Asked::of(request);
-        let work = Work { guard: Some(guard), ..Work::default() };
+        let work = Work { guard: Some(guard), jobs: None };
         Exchange {
-            request: RequestPayload { method, uri },
-            version,
+            method: request.method().clone(),
+            target: Target::of(request.uri()),
+            version: request.version(),
             has_body,
-            asked,
+            asked: Asked::of(request),
             task: AtomicWaker::new(),
-            seat: 0,
+            seat: AtomicUsize::new(0),
             holders: AtomicU32::new(0),
             stage: AtomicU8::new(Stage::Handler as u8),
             has_jobs: AtomicBool::new(false),
@@ -99,8 +128,27 @@ impl Exchange {
         }
     }
 
+    /// What it is to whoever takes it over, and to whoever answers it.
+    pub(crate) fn request(&self) -> RequestPayload {
+        let uri = match &self.target {
+            Target::Origin(path) => Uri::from(path.clone()),
+            Target::Other(uri) => uri.clone(),
+        };
+        RequestPayload { method: self.method.clone(), uri }
+    }
+
     fn work(&self) -> MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // Relaxed, the seat: it is set before anybody else can ask.
+
+    pub(crate) fn set_seat(&self, seat: usize) {
+        self.seat.store(seat, Ordering::Relaxed);
+    }
+
+    pub(crate) fn seat(&self) -> usize {
+        self.seat.load(Ordering::Relaxed)
     }
 
     /// A response is on its way; no other can follow.
@@ -130,23 +178,21 @@ impl Exchange {
 
     pub(crate) fn set_job(&self, job: Job<RequestPayload>) {
         self.has_jobs.store(true, Ordering::Release);
-        let mut work = self.work();
-        work.tickets.push(job.ticket());
-        work.own = Some(job.ticket());
-        work.job = Some(job);
+        let jobs = Jobs { own: Some(job.ticket()), job: Some(job), attached: Vec::new() };
+        self.work().jobs = Some(Box::new(jobs));
     }
 
     pub(crate) fn take_job(&self) -> Option<Job<RequestPayload>> {
-        self.work().job.take()
+        self.work().jobs.as_mut()?.job.take()
     }
 
     pub(crate) fn attach(&self, ticket: Ticket) {
         self.has_jobs.store(true, Ordering::Release);
-        self.work().tickets.push(ticket);
+        self.work().jobs.get_or_insert_default().attached.push(ticket);
     }
 
     pub(crate) fn ids(&self) -> Vec<JobId> {
-        self.work().tickets.iter().map(|ticket| ticket.id().clone()).collect()
+        self.work().tickets().map(|ticket| ticket.id().clone()).collect()
     }
 
     /// Whether a drain waits for it. One whose handler is gone may still wait for its answer.
@@ -170,7 +216,7 @@ impl Exchange {
     pub(crate) fn end(&self) {
         let (job, guard) = {
             let mut work = self.work();
-            (work.job.take(), work.guard.take())
+            (work.jobs.as_mut().and_then(|jobs| jobs.job.take()), work.guard.take())
         };
         drop(job);
         drop(guard);
@@ -195,27 +241,24 @@ impl Exchange {
             return false;
         }
         let taken = [Fate::Taken, Fate::Doubted, Fate::HandedOver, Fate::Unacknowledged, Fate::Abandoned];
-        self.work().tickets.iter().any(|ticket| taken.contains(&ticket.fate()))
+        self.work().tickets().any(|ticket| taken.contains(&ticket.fate()))
     }
 
     /// Whether an effect is under way that may yet be done.
     pub(crate) fn is_committing(&self) -> bool {
-        self.work().tickets.iter().any(|ticket| ticket.fate() == Fate::Committing)
+        self.work().tickets().any(|ticket| ticket.fate() == Fate::Committing)
     }
 
     /// When each of its jobs is decided.
     pub(crate) fn decisions(&self) -> Vec<BoxFuture<'static, ()>> {
-        self.work()
-            .tickets
-            .iter()
-            .map(|ticket| Box::pin(ticket.decided()) as BoxFuture<'static, ()>)
-            .collect()
+        let work = self.work();
+        work.tickets().map(|ticket| Box::pin(ticket.decided()) as BoxFuture<'static, ()>).collect()
     }
 
     /// What its tickets say together. Each fate is read once, since they go on; a success is what is proved, and nothing
     /// else.
     pub(crate) fn verdict(&self) -> Verdict {
-        let fates: Vec<_> = self.work().tickets.iter().map(Ticket::fate).collect();
+        let fates: Vec<_> = self.work().tickets().map(Ticket::fate).collect();
         let has = |fate| fates.contains(&fate);
         if fates.is_empty() {
             Verdict::NoJob
@@ -235,13 +278,14 @@ impl Exchange {
 
     /// For the report.
     pub(crate) fn name(&self) -> String {
-        let mut request = format!("{} {}", self.request.method, self.request.uri.path());
+        let RequestPayload { method, uri } = self.request();
+        let mut request = format!("{method} {}", uri.path());
         match self.stage.load(Ordering::Relaxed) {
             stage if stage == Stage::Responding as u8 => request.push_str(" (responding)"),
             stage if stage == Stage::Upgraded as u8 => request.push_str(" (upgraded)"),
             _ => {}
         }
-        match self.work().tickets.first() {
+        match self.work().tickets().next() {
             Some(ticket) => format!("{request} [{}]", ticket.id()),
             None => request,
         }
@@ -272,9 +316,13 @@ impl Exchange {
 pub struct RequestJob(pub(crate) std::sync::Arc<Exchange>);
 
 impl RequestJob {
+    fn own(&self) -> Option<Ticket> {
+        self.0.work().jobs.as_ref()?.own.clone()
+    }
+
     /// The id of the job that the request is; `None` if requests are no jobs here.
     pub fn id(&self) -> Option<JobId> {
-        self.0.work().own.as_ref().map(|ticket| ticket.id().clone())
+        self.own().map(|ticket| ticket.id().clone())
     }
 
     /// Announces the effect: from here on no shutdown can take the job. The response no longer completes it; say
@@ -294,8 +342,7 @@ impl RequestJob {
 
     /// Notes how far the job has come; the last note travels with it if it is handed over.
     pub fn checkpoint(&self, checkpoint: impl Serialize + Send + Sync + 'static) {
-        let ticket = self.0.work().own.clone();
-        if let Some(ticket) = ticket {
+        if let Some(ticket) = self.own() {
             ticket.checkpoint(checkpoint);
         }
     }

@@ -91,6 +91,20 @@ impl TrackedIo {
         }
     }
 
+    /// Hands on what was read before hyper was there.
+    #[cold]
+    fn read_ahead(&mut self, buf: &mut ReadBufCursor<'_>) {
+        let Some(ahead) = &mut self.ahead else { return };
+        if self.conn.word.phase() != word::Phase::Taken {
+            let room = ahead.len().min(buf.remaining());
+            buf.put_slice(&ahead[..room]);
+            ahead.drain(..room);
+        }
+        if ahead.is_empty() {
+            self.ahead = None;
+        }
+    }
+
     /// All that hyper has written is in the socket.
     #[inline]
     fn flushed(&self) {
@@ -128,33 +142,36 @@ impl hyper::rt::Read for TrackedIo {
         mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Some(ahead) = &mut this.ahead {
-            if this.conn.word.phase() != word::Phase::Taken {
-                let room = ahead.len().min(buf.remaining());
-                buf.put_slice(&ahead[..room]);
-                ahead.drain(..room);
-            }
-            if ahead.is_empty() {
-                this.ahead = None;
-            }
+        if this.ahead.is_some() {
+            this.read_ahead(&mut buf);
             return Poll::Ready(Ok(()));
         }
-        let Ok(reading) = this.conn.word.start_read() else {
+        let conn = &*this.conn;
+        if conn.is_drained() {
+            return Poll::Pending;
+        }
+        let Ok(reading) = conn.word.start_read() else {
             // The rescue answers; hyper sees an end.
             return Poll::Ready(Ok(()));
         };
         chunk::with(|chunk| {
             let room = chunk.len().min(buf.remaining());
-            let result = this.conn.poll_read(cx, &mut chunk[..room]);
-            let bytes = match &result {
-                Poll::Ready(Ok(bytes)) => *bytes,
-                _ => 0,
-            };
-            this.conn.word.end_read(reading, if bytes > 0 { Read::Head } else { Read::Nothing });
-            this.conn.note_read(&chunk[..bytes]);
-            ready!(result)?;
-            buf.put_slice(&chunk[..bytes]);
-            Poll::Ready(Ok(()))
+            match conn.poll_read(cx, &mut chunk[..room]) {
+                Poll::Ready(Ok(bytes)) if bytes > 0 => {
+                    conn.word.end_read(reading, Read::Head);
+                    let read = &chunk[..bytes];
+                    conn.note_read(read);
+                    buf.put_slice(read);
+                    Poll::Ready(Ok(()))
+                }
+                result => {
+                    conn.word.end_read(reading, Read::Nothing);
+                    if result.is_pending() {
+                        conn.note_drained();
+                    }
+                    result.map_ok(drop)
+                }
+            }
         })
     }
 }
@@ -310,6 +327,49 @@ mod tests {
         assert_eq!(conn.word.try_take(), Some(Took::Exchange));
         drop(io);
         assert!(conn.exchange().is_some(), "the answer depends on it");
+    }
+
+    /// Has nothing to read, and counts who asks.
+    struct Asked(UnixStream, AtomicU32);
+
+    impl AsFd for Asked {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+
+    impl Transport for Asked {
+        fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Poll::Pending
+        }
+
+        fn poll_write_vectored(&self, _: &mut Context<'_>, _: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn an_idle_connection_is_read_once_a_turn_and_one_that_is_its_own_whenever_it_likes() {
+        let server = Arc::new(Shared::new(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap());
+        let asked = Arc::new(Asked(UnixStream::pair().unwrap().0, AtomicU32::new(0)));
+        let conn = Arc::new(Conn::new(asked.clone()));
+        let mut io = TrackedIo::new(server, conn.clone());
+        let mut reads = |times| {
+            for _ in 0..times {
+                let mut bytes = [0; 16];
+                let mut buf = hyper::rt::ReadBuf::new(&mut bytes);
+                let cx = &mut Context::from_waker(Waker::noop());
+                assert!(hyper::rt::Read::poll_read(Pin::new(&mut io), cx, buf.unfilled()).is_pending());
+            }
+            asked.1.swap(0, Ordering::Relaxed)
+        };
+        assert_eq!(reads(3), 1);
+        conn.begin_turn();
+        assert_eq!(reads(3), 1, "another turn");
+        conn.word.begin_request(false, false).unwrap();
+        conn.word.upgrade().unwrap();
+        assert_eq!(reads(3), 3, "its own");
     }
 
     struct Woken(AtomicU32);

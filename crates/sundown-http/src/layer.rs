@@ -24,7 +24,7 @@ use tower_service::Service;
 
 pub use self::exchanging::ResponseFuture;
 pub(crate) use self::{
-    context::{Context, Place},
+    context::{Context, Entry, Place},
     exchanging::Exchanging,
     sent::{Seat, ServedOnStreams},
     tunnel::Tunnel,
@@ -154,6 +154,7 @@ where
     type Error = NoResponse<S::Error>;
     type Future = Exchanging<S, R, B>;
 
+    #[inline]
     fn call(&self, request: Request<R>) -> Exchanging<S, R, B> {
         self.0.begin(request)
     }
@@ -161,6 +162,7 @@ where
 
 impl<S> Answering<S> {
     /// Begins an exchange: at once, not when its future is first polled. From here on the connection is in a handler.
+    #[inline]
     pub(crate) fn begin<R, B>(&self, mut request: Request<R>) -> Exchanging<S, R, B>
     where
         S: Service<Request<R>, Response = Response<B>> + Clone,
@@ -168,8 +170,13 @@ impl<S> Answering<S> {
         B: Body<Data = Bytes>,
     {
         match self.context.admit(&mut request) {
-            Ok(exchange) => Exchanging::begun(self.context.clone(), exchange, self.inner.clone(), request),
+            Ok(exchange) => {
+                Exchanging::begun(self.context.clone(), exchange, &self.inner, &mut Some(request))
+            }
             Err(refusal) => Exchanging::refused(self.context.clone(), refusal),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,7 @@ impl PhaseCell {
     #[inline]
     pub(crate) fn get(&self) -> Phase {
         // Acquire: who sees `Answering` also sees the fates that were settled before it.
-        ALL[usize::from(self.0.load(Ordering::Acquire))]
+        ALL[usize::from(self.0.load(Ordering::Acquire)) % ALL.len()]
     }
 
     /// Returns whether that was news.

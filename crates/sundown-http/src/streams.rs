@@ -49,17 +49,18 @@ impl<const SHARDS: usize> Streams<SHARDS> {
     }
 
     /// An exchange has begun.
-    pub(crate) fn seat(&self, mut exchange: Exchange) -> Arc<Exchange> {
+    pub(crate) fn seat(&self, exchange: Arc<Exchange>) {
         let shard = if SHARDS > 1 { THREAD.with(|thread| thread % SHARDS) } else { 0 };
         let mut slab = self.slab(shard);
         let entry = slab.vacant_entry();
-        exchange.seat = entry.key() * SHARDS + shard;
-        entry.insert(Arc::new(exchange)).clone()
+        exchange.set_seat(entry.key() * SHARDS + shard);
+        entry.insert(exchange);
     }
 
     /// It is over.
     pub(crate) fn vacate(&self, exchange: &Exchange) {
-        let left = self.slab(exchange.seat % SHARDS).try_remove(exchange.seat / SHARDS);
+        let seat = exchange.seat();
+        let left = self.slab(seat % SHARDS).try_remove(seat / SHARDS);
         exchange.end();
         drop(left);
     }

@@ -1,5 +1,7 @@
 //! hyper's timer on the runtime's own.
 
+mod lazy;
+
 use std::{
     future::Future,
     pin::Pin,
@@ -9,6 +11,8 @@ use std::{
 };
 
 use sundown::Runtime;
+
+pub(crate) use self::lazy::LazyTimer;
 
 #[derive(Clone)]
 pub(crate) struct Timer(pub(crate) Arc<dyn Runtime>);

@@ -58,8 +58,17 @@ pub(crate) enum Phase {
     Framed,
 }
 
-const PHASES: [Phase; 6] =
-    [Phase::Idle, Phase::Handler, Phase::Responding, Phase::Taken, Phase::Upgraded, Phase::Framed];
+/// By number. (There are no others; as many as three bits can tell.)
+const PHASES: [Phase; 8] = [
+    Phase::Idle,
+    Phase::Handler,
+    Phase::Responding,
+    Phase::Taken,
+    Phase::Upgraded,
+    Phase::Framed,
+    Phase::Framed,
+    Phase::Framed,
+];
 
 /// What the runtime has read where a request may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,19 @@
 //! Notifiers for [`sundown`]: who is told of a shutdown, and who takes over the jobs that could not finish.
 //!
-//! There is one so far, the [`Webhook`]. It posts [CloudEvents] to a monitoring service: that draining has begun, each
-//! job that is incomplete, and the report at the end. A reply of 2xx takes the jobs of its request over; the clients
-//! that wait for them are then told the truth.
+//! | notifier | where it goes | takes over |
+//! |---|---|---|
+//! | [`Webhook`] | a monitoring service, by HTTP | the jobs that the service acknowledges |
+//! | [`First`] | the first of several notifiers, then the next | what any of them acknowledges |
+//! | [`TerminationLog`] | a file that outlives the container; Kubernetes shows it | nothing |
+//! | [`Systemd`] | the service manager: ready, stopping, how far, alive | nothing |
+//! | [`LogLine`] | standard error, or any other log: a line of JSON for each event | nothing |
+//!
+//! One takes over ([`hand_over_to`](sundown::Builder::hand_over_to)), any number are told
+//! ([`tell`](sundown::Builder::tell)). Whoever takes nothing over can be given to either, and acknowledges no job: that a
+//! line was written makes nobody responsible. To several monitors that are all to have the jobs, `tell` the others.
+//!
+//! Payloads and checkpoints may be secret. The webhook sends them, to the one who is to do the job. Logs and the
+//! termination message have them only if asked for.
 //!
 //! # Examples
 //!
@@ -43,23 +54,45 @@
 //!
 //! # On the wire
 //!
-//! Every request is a `POST` of `application/cloudevents-batch+json`, an array even of one event:
+//! Every request of the [`Webhook`] is a `POST` of `application/cloudevents-batch+json`, an array even of one event, and
+//! every line of a [`LogLine`] is such an event. The JSON Schema with every field is `schema/events.json` in the
+//! repository.
 //!
-//! | `type` | `subject` | `data` |
-//! |---|---|---|
-//! | `dev.sundown.shutdown.draining.v1` | the shutdown's id | `shutdown`, `reason` |
-//! | `dev.sundown.job.incomplete.v1` | the job's id | `shutdown`, `job`, `key`, `component`, `age_ms`, `attempts`, `reason`, `earlier_ends`, `in_doubt`, `payload`, `checkpoint` |
-//! | `dev.sundown.shutdown.finished.v1` | the shutdown's id | the [`Report`](sundown::Report) |
+//! | `type` | when | `id` | `subject` | `data` |
+//! |---|---|---|---|---|
+//! | `dev.sundown.shutdown.draining.v1` | at once | the shutdown's id, `-draining` | the shutdown's id | `shutdown`, `reason` |
+//! | `dev.sundown.job.incomplete.v1` | at the hand-over | the hand-over's id, `-`, the job's `key` | the job's id | `shutdown`, `job`, `key`, `component`, `age_ms`, `attempts`, `reason`, `earlier_ends`, `in_doubt`, `payload`, `checkpoint` |
+//! | `dev.sundown.job.in-doubt.v1` | likewise | likewise | likewise | likewise |
+//! | `dev.sundown.shutdown.finished.v1` | at the end, if there is time | the shutdown's id, `-finished` | the shutdown's id | the [`Report`](sundown::Report) |
 //!
-//! Effects are at least once: an event may arrive again, with the same `id`; and two events can have one `subject`,
-//! when a job of that id was begun twice.
+//! Effects are at least once, and events may arrive in any order: a receiver drops those whose `id` it has seen. An id is
+//! the same in every attempt and for every link of a [`First`]. Two events can have one `subject`, when a job of that id
+//! was begun twice.
+//!
+//! An *incomplete* job is to be done by whoever acknowledges it. If it is `in_doubt`, it was sent to somebody else before, or
+//! left by a process that died in mid-commit: look before doing it again. The effect of a job of the type *in-doubt* had
+//! begun when the hand-over did, and most still end well, which the last event says. Who looks at the incomplete ones alone
+//! does nothing twice.
+//!
+//! There may be more fields, and more types, in later versions: ignore what you do not know.
 //!
 //! [CloudEvents]: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 
 #![forbid(unsafe_code)]
 
+mod first;
+mod log_line;
+mod systemd;
+mod termination_log;
 mod webhook;
 
 mod event;
+mod offered;
 
-pub use self::webhook::{Webhook, WebhookError};
+pub use self::{
+    first::First,
+    log_line::LogLine,
+    systemd::Systemd,
+    termination_log::TerminationLog,
+    webhook::{Webhook, WebhookError},
+};

@@ -1,16 +1,22 @@
 //! The webhook: its options, and what a notifier does with them.
 //!
 //! The parts below it each answer one question: *where* ([`endpoint`]), *what in one request* ([`batch`]), *when and
-//! how often* ([`delivery`]), *how* ([`client`]), *to which address* ([`resolver`]), and what a result means
-//! ([`verdict`], [`reply`]).
+//! how often* ([`delivery`]), *how* ([`client`]), *to which address* ([`resolver`]), *to whom* ([`trust`]), *from whom*
+//! ([`signature`]), and what a result means ([`verdict`], [`reply`], [`offer`]).
+
+#[cfg(test)]
+mod tests;
 
 mod endpoint;
 
 mod batch;
 mod client;
 mod delivery;
+mod offer;
 mod reply;
 mod resolver;
+mod signature;
+mod trust;
 mod verdict;
 
 use std::{
@@ -19,18 +25,23 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::Serialize;
 use sundown::{HandOver, Notice, Notifier, NotifyError, Report, Uuid, async_trait};
-use ureq::http::{HeaderMap, HeaderName, HeaderValue, header};
+use ureq::http::{HeaderName, HeaderValue, header};
 
 pub use self::endpoint::WebhookError;
 use self::{
-    batch::{Batch, Batches},
-    client::Client,
+    batch::Batches,
+    client::{Client, Common},
     endpoint::Endpoint,
+    offer::Offer,
     resolver::Names,
-    verdict::Verdict,
+    signature::Key,
 };
-use crate::event;
+use crate::{
+    event::{self, Event},
+    offered::Offered,
+};
 
 /// How long the news of the beginning is tried at most: a slow reply and a few attempts. The drain does not wait for it.
 const BEGINNING: Duration = Duration::from_secs(2);
@@ -39,8 +50,9 @@ const BEGINNING: Duration = Duration::from_secs(2);
 const END: Duration = Duration::from_millis(500);
 
 /// What is left of the time when the last attempt ends, so that we return in it: what has not returned in its time
-/// puts every job in doubt, even those that were never sent. At most a tenth of the time.
-const SPARE: Duration = Duration::from_millis(50);
+/// puts every job in doubt, even those that were never sent. At most a tenth of the time; and enough for a thread to get
+/// its turn on a machine that is as busy as one that goes down may be.
+const SPARE: Duration = Duration::from_millis(200);
 
 /// Posts [CloudEvents](crate#on-the-wire) to a monitoring service, which takes over the jobs it acknowledges.
 ///
@@ -55,6 +67,9 @@ const SPARE: Duration = Duration::from_millis(50);
 /// or the reply could not be understood. Such a doubt stays when a later attempt is refused: that refusal is of the
 /// later request, and says nothing about the first (it may even be *because* the first was taken). Only an
 /// acknowledgement ends a doubt.
+///
+/// Behind the jobs that somebody has to do come those whose own effect had begun
+/// ([`HandOver::in_doubt`]), in events of a type of their own. To acknowledge one is to say that somebody knows of it.
 ///
 /// # Attempts
 ///
@@ -75,9 +90,12 @@ const SPARE: Duration = Duration::from_millis(50);
 ///
 /// # Network
 ///
-/// TLS is rustls with Mozilla's root certificates. A proxy is taken from `ALL_PROXY`, `HTTPS_PROXY` or `HTTP_PROXY`
+/// TLS is rustls with Mozilla's root certificates, or [others](Webhook::root_certificate). A proxy is taken from `ALL_PROXY`, `HTTPS_PROXY` or `HTTP_PROXY`
 /// and `NO_PROXY` (in either case), as the platform sets them for all that a service sends out; it must support
 /// `CONNECT`. As in Go, a monitor on `localhost` or a loopback address is never asked through a proxy.
+///
+/// The connection is made when draining begins, for the news of it, and kept for the hand-over: up to three minutes, if
+/// the monitor keeps it as long. A monitor that has closed it in between is connected anew.
 ///
 /// A name is looked up when the shutdown is started, and again for each request. What was found last is used where a
 /// lookup fails, takes longer than a quarter of the request's time, or can have no thread of its own. Such an address
@@ -94,13 +112,13 @@ const SPARE: Duration = Duration::from_millis(50);
 ///
 /// let webhook = Webhook::new("https://monitor.example/events")?
 ///     .header("authorization", "Bearer s3cr3t")
+///     .sign("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 ///     .batch(500, 1024 * 1024)
 ///     .source("//images.example/resizer");
 /// # Ok(()) }
 /// ```
 pub struct Webhook {
-    endpoint: Endpoint,
-    headers: HeaderMap,
+    common: Common,
     most_events: usize,
     most_bytes: usize,
     source: String,
@@ -118,8 +136,7 @@ impl Webhook {
     /// `prepare`: a service must be able to start while its monitor is down.
     pub fn new(url: impl AsRef<str>) -> Result<Self, WebhookError> {
         Ok(Webhook {
-            endpoint: Endpoint::parse(url.as_ref())?,
-            headers: HeaderMap::new(),
+            common: Common::to(Endpoint::parse(url.as_ref())?),
             most_events: 100,
             most_bytes: 256 * 1024,
             source: Uuid::new_v4().urn().to_string(),
@@ -132,11 +149,11 @@ impl Webhook {
     /// is never shown.
     ///
     /// What is no header, or one of those that the webhook sets itself (`content-type`, `content-length`,
-    /// `transfer-encoding`, `accept`, `accept-encoding`, `connection`, `expect`, `host`), is an error of `prepare`,
-    /// and so of [`start`](sundown::Builder::start).
+    /// `transfer-encoding`, `accept`, `accept-encoding`, `connection`, `expect`, `host`, and those of
+    /// [`sign`](Self::sign)), is an error of `prepare`, and so of [`start`](sundown::Builder::start).
     #[must_use]
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
-        const OURS: [HeaderName; 8] = [
+        const OURS: [HeaderName; 11] = [
             header::CONTENT_TYPE,
             header::CONTENT_LENGTH,
             header::TRANSFER_ENCODING,
@@ -145,6 +162,9 @@ impl Webhook {
             header::CONNECTION,
             header::EXPECT,
             header::HOST,
+            signature::ID,
+            signature::TIMESTAMP,
+            signature::SIGNATURE,
         ];
         let shown = name.as_ref();
         match (HeaderName::try_from(shown), HeaderValue::try_from(value.as_ref())) {
@@ -153,13 +173,42 @@ impl Webhook {
             }
             (Ok(name), Ok(mut value)) => {
                 value.set_sensitive(true);
-                self.headers.append(name, value);
+                self.common.headers.append(name, value);
                 self
             }
             (Err(_), _) => self.fail(format!("`{shown}` is no name of a header")),
             (Ok(name), Err(_)) => {
                 self.fail(format!("the value of header `{name}` has characters that none may have"))
             }
+        }
+    }
+
+    /// Signs every request, so that the monitor can tell that it comes from a service which has this secret, and when it
+    /// was made: by [Standard Webhooks](https://www.standardwebhooks.com), whose libraries check it. The headers are
+    /// `webhook-id`, which names the request and is the same when it is tried again, `webhook-timestamp`, and
+    /// `webhook-signature`. Called more than once, all secrets sign: while one is exchanged for another.
+    ///
+    /// A secret is `whsec_` and 24 to 64 random bytes in base64. Any other is an error of `prepare`. It is never shown.
+    #[must_use]
+    pub fn sign(mut self, secret: impl AsRef<str>) -> Self {
+        match Key::parse(secret.as_ref()) {
+            Ok(key) => {
+                self.common.keys.push(key);
+                self
+            }
+            Err(why) => self.fail(why),
+        }
+    }
+
+    /// Trusts the authorities whose certificates these are, in PEM, and no longer Mozilla's: a monitor of one's own has an
+    /// authority of one's own, and nobody else's word is needed for it. Called more than once, all are trusted.
+    ///
+    /// What is no certificate is an error of `prepare`.
+    #[must_use]
+    pub fn root_certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
+        match self.common.trust.add(pem.as_ref()) {
+            Ok(()) => self,
+            Err(why) => self.fail(why),
         }
     }
 
@@ -195,18 +244,22 @@ impl Webhook {
     fn client(&self) -> Result<&Client, NotifyError> {
         match &self.fault {
             Some(fault) => Err(self.error(fault)),
-            None => Ok(self.client.get_or_init(|| Client::new(&self.endpoint, &self.headers, Names::new()))),
+            None => Ok(self.client.get_or_init(|| Client::new(&self.common, Names::new()))),
         }
     }
 
     /// Sends the event of a beginning or an end.
-    fn tell(&self, event: Result<Vec<u8>, String>, left: impl Fn() -> Duration) -> Result<(), NotifyError> {
+    fn tell<D: Serialize>(
+        &self,
+        event: &Event<'_, D>,
+        left: impl Fn() -> Duration,
+    ) -> Result<(), NotifyError> {
         let client = self.client()?;
-        let event = event.map_err(|error| self.error(error))?;
+        let event = event.encode().map_err(|error| self.error(error))?;
         let mut result = Err("no time was left".to_owned());
         let batches = Batches::new(iter::once(event), 1, self.most_bytes);
         delivery::deliver(batches, left, |batch, within| {
-            let verdict = client.tell(&batch.body, within);
+            let verdict = client.tell(batch, within);
             result = match &verdict {
                 Ok(_) => Ok(()),
                 Err(failure) => Err(failure.why.clone()),
@@ -217,7 +270,7 @@ impl Webhook {
     }
 
     fn error(&self, what: impl fmt::Display) -> NotifyError {
-        NotifyError::new(format!("webhook {}: {what}", self.endpoint.shown))
+        NotifyError::new(format!("webhook {}: {what}", self.common.endpoint.shown))
     }
 }
 
@@ -239,7 +292,7 @@ impl Notifier for Webhook {
     async fn draining(&self, notice: &Notice) -> Result<(), NotifyError> {
         let ends = Instant::now() + BEGINNING;
         let left = || ends.saturating_duration_since(Instant::now()).min(notice.deadline.remaining());
-        self.tell(event::draining(&self.source, notice), left)
+        self.tell(&event::draining(&self.source, notice.shutdown, notice), left)
     }
 
     /// Offers the jobs, and [acknowledges](#who-has-taken-what) each as soon as the reply to its batch is known.
@@ -248,11 +301,11 @@ impl Notifier for Webhook {
         let mut offer = Offer::new(hand_over);
         let spare = SPARE.min(hand_over.deadline().remaining() / 10);
         let left = || hand_over.deadline().remaining().saturating_sub(spare);
-        let places = 0..hand_over.jobs().len();
-        let events = places.map(|place| event::incomplete(&self.source, hand_over, place));
+        let places = 0..hand_over.all().len();
+        let events = places.map(|place| event::whole(&self.source, hand_over, place));
         let batches = Batches::new(events, self.most_events, self.most_bytes);
         delivery::deliver(batches, left, |batch, within| {
-            let verdict = client.post(&batch.body, batch.places.len(), within);
+            let verdict = client.post(batch, within);
             offer.settle(batch, &verdict);
             verdict
         });
@@ -263,61 +316,15 @@ impl Notifier for Webhook {
     async fn finished(&self, report: &Report) -> Result<(), NotifyError> {
         let ends = Instant::now() + END.min(report.unused);
         let left = || ends.saturating_duration_since(Instant::now());
-        self.tell(event::finished(&self.source, report), left)
+        self.tell(&event::finished(&self.source, report.shutdown, report), left)
     }
 }
 
 impl fmt::Debug for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Webhook")
-            .field("url", &self.endpoint.shown)
+            .field("url", &self.common.endpoint.shown)
             .field("source", &self.source)
             .finish_non_exhaustive()
-    }
-}
-
-/// What has become of the jobs so far.
-struct Offer<'a> {
-    hand_over: &'a HandOver,
-    acknowledged: usize,
-    last: String,
-}
-
-impl<'a> Offer<'a> {
-    fn new(hand_over: &'a HandOver) -> Self {
-        Offer { hand_over, acknowledged: 0, last: "no time was left".into() }
-    }
-
-    fn settle(&mut self, batch: &Batch, verdict: &Verdict) {
-        let jobs = batch.places.clone().map(|place| (place, self.hand_over.jobs()[place].key()));
-        match verdict {
-            Ok(reply) => {
-                let mut taken = 0;
-                for (_, key) in jobs.filter(|(place, _)| reply.names(&event::id(self.hand_over, *place))) {
-                    self.hand_over.acknowledge(key);
-                    taken += 1;
-                }
-                if taken < batch.places.len() {
-                    self.last = format!("a reply names {taken} of its {} events", batch.places.len());
-                }
-                self.acknowledged += taken;
-            }
-            Err(failure) => {
-                if failure.in_doubt {
-                    jobs.for_each(|(_, key)| self.hand_over.doubt(key));
-                }
-                self.last.clone_from(&failure.why);
-            }
-        }
-    }
-
-    fn end(self) -> Result<(), String> {
-        let jobs = self.hand_over.jobs().len();
-        match jobs - self.acknowledged {
-            0 => Ok(()),
-            missing => {
-                Err(format!("{missing} of {jobs} jobs not acknowledged, the last failure: {}", self.last))
-            }
-        }
     }
 }

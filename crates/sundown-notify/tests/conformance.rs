@@ -1,26 +1,40 @@
-//! The contract of a notifier, on the webhook.
+//! The contract of a notifier, on every one there is. Those that are only told take nothing over, whatever the outside
+//! does; of the rules, those about refusals and hangs are for them.
 
 #![allow(clippy::unwrap_used, reason = "what helps tests is a test")]
 
 #[allow(dead_code, reason = "the webhook's own tests use all of it")]
-#[path = "webhook/monitor.rs"]
+#[path = "notifiers/monitor.rs"]
 mod monitor;
 
 use std::{
+    env, fs,
     io::{self, BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    os::unix::net::UnixDatagram,
+    path::PathBuf,
+    process,
+    sync::{
+        Arc, LazyLock, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
 use serde_json::json;
-use sundown_notify::Webhook;
+use sundown::Notifier;
+use sundown_notify::{First, LogLine, Systemd, TerminationLog, Webhook};
 use sundown_testkit::conformance::{Notifying, Outside};
+use sundown_tokio::Tokio;
 
 use crate::monitor::{Answer, Monitor, Request, body, status, text};
 
 /// A monitor that does as it is told, and the keys of the jobs it has accepted.
 fn webhook(outside: Outside) -> Option<Notifying> {
+    webhook_and_taken(outside, |webhook| webhook)
+}
+
+fn webhook_and_taken<N: Notifier>(outside: Outside, wrap: impl FnOnce(Webhook) -> N) -> Option<Notifying> {
     let taken = Arc::new(Mutex::new(Vec::new()));
     let accept = {
         let taken = taken.clone();
@@ -52,7 +66,7 @@ fn webhook(outside: Outside) -> Option<Notifying> {
         Outside::Refuses => Webhook::new(refuser()).unwrap(),
         _ => Webhook::new(monitor.url()).unwrap(),
     };
-    Some(Notifying::new(webhook, move || taken.lock().unwrap().clone()))
+    Some(Notifying::new(wrap(webhook), move || taken.lock().unwrap().clone()))
 }
 
 /// The url of a server to which everything is gone.
@@ -88,4 +102,86 @@ fn refuse(client: TcpStream) -> io::Result<()> {
     }
 }
 
-sundown_testkit::notifier_conformance!(webhook);
+mod the_webhook {
+    sundown_testkit::notifier_conformance!(super::webhook);
+}
+
+/// Behind a link that refuses everything.
+fn first(outside: Outside) -> Option<Notifying> {
+    static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    });
+    let _entered = RUNTIME.enter();
+    let refuses = Webhook::new(refuser()).unwrap();
+    webhook_and_taken(outside, |webhook| First::new(Tokio::current(), refuses).then(webhook))
+}
+
+mod a_chain {
+    sundown_testkit::notifier_conformance!(super::first);
+}
+
+/// What nobody has taken.
+fn told(notifier: impl Notifier) -> Option<Notifying> {
+    Some(Notifying::new(notifier, Vec::new))
+}
+
+fn log_line(outside: Outside) -> Option<Notifying> {
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    (outside == Outside::Refuses).then(|| told(LogLine::to(Full)))?
+}
+
+mod a_log_line {
+    sundown_testkit::notifier_conformance!(super::log_line);
+}
+
+fn termination_log(outside: Outside) -> Option<Notifying> {
+    (outside == Outside::Refuses).then(|| told(TerminationLog::at("/dev/full")))?
+}
+
+#[cfg(target_os = "linux")]
+mod the_termination_log {
+    sundown_testkit::notifier_conformance!(super::termination_log);
+}
+
+fn systemd(outside: Outside) -> Option<Notifying> {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let reads_nothing = match outside {
+        Outside::Refuses => false,
+        Outside::Hangs => true,
+        _ => return None,
+    };
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let path = env::temp_dir().join(format!("sundown-conformance-{}-{count}", process::id()));
+    let manager = UnixDatagram::bind(&path).unwrap();
+    let systemd = Systemd::of(|name| (name == "NOTIFY_SOCKET").then(|| path.clone().into()));
+    let file = Gone(path);
+    // Its file is there all the time, but there may be nobody behind it.
+    let manager = reads_nothing.then_some(manager);
+    Some(Notifying::new(systemd, move || {
+        let _ = (&file, &manager);
+        Vec::new()
+    }))
+}
+
+/// A file that is gone when this is.
+struct Gone(PathBuf);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+mod the_service_manager {
+    sundown_testkit::notifier_conformance!(super::systemd);
+}

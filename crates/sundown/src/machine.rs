@@ -108,6 +108,10 @@ const REPEAT: Duration = Duration::from_millis(200);
 const CLAIM_WAIT: Duration = Duration::from_millis(250);
 const FORCE_WAIT: Duration = Duration::from_millis(100);
 
+/// So much after its time the conductor only wakes up if the whole process stood still (its platform throttled it, its
+/// machine was paused): then those it asked could not answer either.
+const STALL: Duration = Duration::from_millis(50);
+
 /// `main` has at least this long to return, if there is time, even where nothing is reserved for it.
 const LEAVE_WAIT: Duration = Duration::from_millis(250);
 
@@ -133,6 +137,8 @@ pub(crate) struct Machine {
     awaited: Vec<usize>,
     /// When the present step ends, if not with its part of the timeline.
     step_ends: Option<Instant>,
+    /// How long those that it asks may take.
+    patience: Duration,
     release_parties: usize,
     interrupted: bool,
     last_signals: [Option<Instant>; 3],
@@ -150,6 +156,7 @@ impl Machine {
             turns: Vec::new(),
             awaited: Vec::new(),
             step_ends: None,
+            patience: Duration::ZERO,
             release_parties,
             interrupted: false,
             last_signals: [None; 3],
@@ -253,6 +260,12 @@ impl Machine {
     /// The time that `poll_timeout` named has come.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         while self.ends().is_some_and(|ends| ends <= now) {
+            if self.step_ends.is_some_and(|ends| now >= ends + STALL) {
+                self.step_ends = Some(now + self.patience);
+                if self.ends().is_some_and(|ends| ends > now) {
+                    break;
+                }
+            }
             self.go_on(now, Cause::Late);
         }
         if self.state == State::Draining {
@@ -330,22 +343,28 @@ impl Machine {
                 self.take_turns(now);
             }
             State::Claiming => {
-                self.step_ends = Some(now + CLAIM_WAIT.min(left(timeline.answer) / 4));
+                self.wait(now, CLAIM_WAIT.min(left(timeline.answer) / 4));
                 self.ask(now, Action::Claim, self.plan.len());
             }
             State::HandingOver => self.ask(now, Action::HandOver, 1),
             State::Answering => self.ask(now, Action::Answer, self.plan.len()),
             State::Forcing => {
-                self.step_ends = Some(now + FORCE_WAIT.min(left(timeline.exit) / 4));
+                self.wait(now, FORCE_WAIT.min(left(timeline.exit) / 4));
                 self.ask(now, Action::Force, self.plan.len());
             }
             State::Releasing => self.ask(now, Action::Release, self.release_parties),
             State::Leaving => {
-                self.step_ends = Some(now + timeline.tail.release.max(LEAVE_WAIT));
+                self.wait(now, timeline.tail.release.max(LEAVE_WAIT));
                 self.actions.push_back(Action::Finish);
             }
             State::Gone => self.actions.push_back(Action::Exit(None)),
         }
+    }
+
+    /// The step has this long.
+    fn wait(&mut self, now: Instant, patience: Duration) {
+        self.step_ends = Some(now + patience);
+        self.patience = patience;
     }
 
     /// Begins a step that waits for so many.

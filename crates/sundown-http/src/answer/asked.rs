@@ -16,6 +16,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    #[inline]
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
         // A 2xx to CONNECT opens a tunnel (RFC 9110 section 9.3.6).
         let mut asked = Asked { awaits_switch: request.method() == Method::CONNECT, ..Asked::default() };
@@ -23,7 +24,9 @@ impl Asked {
         let may_be_grpc = request.version() == Version::HTTP_2;
         for (name, value) in request.headers() {
             if name == header::ACCEPT {
-                asked.accept(value);
+                if value != "*/*" {
+                    asked.accept(value);
+                }
             } else if name == header::UPGRADE {
                 // Who offers h2c goes on in HTTP/1 if that is not taken up (section 7.8); others wait for their 101.
                 asked.awaits_switch |= !value.as_bytes().eq_ignore_ascii_case(b"h2c");
@@ -35,9 +38,6 @@ impl Asked {
     }
 
     fn accept(&mut self, value: &HeaderValue) {
-        if value == "*/*" {
-            return;
-        }
         self.accept = match self.accept.take() {
             None => Some(value.clone()),
             // Two fields are one list (RFC 9110 section 5.3).

@@ -42,10 +42,10 @@ pub(crate) struct Told {
 impl Told {
     /// For a request that has been begun. Runs the owner's function: not under a lock.
     pub(crate) fn of(exchange: &Exchange, wording: &Wording) -> Self {
-        let jobs = exchange.ids();
+        let (request, jobs) = (exchange.request(), exchange.ids());
         let question = Unanswered {
-            method: &exchange.request.method,
-            uri: &exchange.request.uri,
+            method: &request.method,
+            uri: &request.uri,
             version: exchange.version,
             verdict: exchange.verdict(),
             jobs: &jobs,
@@ -81,7 +81,7 @@ impl Told {
     /// For a request whose handler panicked.
     pub(crate) fn broken(exchange: &Exchange) -> Self {
         let answer = Answer::new(StatusCode::INTERNAL_SERVER_ERROR).with_text("the handler failed\n");
-        Told::framed(answer, &exchange.request.method).last(exchange.version)
+        Told::framed(answer, &exchange.method).last(exchange.version)
     }
 
     /// For a request that is wrong in itself.

@@ -33,18 +33,6 @@ impl Early {
         }
         if is_framed && is_grpc(media_type) { Early::Status } else { Early::Cut }
     }
-
-    /// What is let out of a frame. It may be less than all of it, and then it is the last.
-    pub(super) fn let_out(&mut self, frame: Frame<Bytes>, leaves: bool) -> Frame<Bytes> {
-        let Early::AfterEvent(events) = self else { return frame };
-        frame.map_data(|mut data| {
-            if let Some(end) = leaves.then(|| events.last_end(&data)).flatten() {
-                data.truncate(end);
-            }
-            events.let_out(&data);
-            data
-        })
-    }
 }
 
 /// The trailers that tell a gRPC client to call somebody else.
@@ -120,10 +108,9 @@ mod tests {
         for (leaves, let_out, between) in
             [(false, ": 1\n\ndata: 2\n\ndata", false), (true, ": 1\n\ndata: 2\n\n", true)]
         {
-            let mut early = Early::AfterEvent(Events::default());
-            early.let_out(Frame::data(Bytes::from_static(b"data")), false);
-            assert_eq!(early.let_out(frame(), leaves).into_data().unwrap(), let_out);
-            let Early::AfterEvent(events) = early else { panic!("{early:?}") };
+            let mut events = Events::default();
+            events.let_frame_out(Frame::data(Bytes::from_static(b"data")), false);
+            assert_eq!(events.let_frame_out(frame(), leaves).into_data().unwrap(), let_out);
             assert_eq!(events.are_between(), between);
         }
     }

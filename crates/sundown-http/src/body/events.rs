@@ -4,6 +4,9 @@
 //! (<https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>). What a stream that ends
 //! elsewhere had begun to say, its reader throws away.
 
+use bytes::Bytes;
+use http_body::Frame;
+
 /// How the bytes of an event stream that have been let out end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Events {
@@ -38,6 +41,17 @@ impl Events {
             *self = Events { is_blank: false, is_cr: false, is_between: false };
         }
         end.iter().for_each(|byte| self.step(*byte));
+    }
+
+    /// What is let out of a frame. If it is to be the last, that may be less than all of it.
+    pub(super) fn let_frame_out(&mut self, frame: Frame<Bytes>, is_last: bool) -> Frame<Bytes> {
+        frame.map_data(|mut data| {
+            if let Some(end) = is_last.then(|| self.last_end(&data)).flatten() {
+                data.truncate(end);
+            }
+            self.let_out(&data);
+            data
+        })
     }
 
     /// How many of these bytes come before the last end of an event in them.

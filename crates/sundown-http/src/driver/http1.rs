@@ -26,7 +26,7 @@ use crate::{
     phase::Phase,
     ramp::Moment,
     server::Shared,
-    timer::Timer,
+    timer::LazyTimer,
 };
 
 pin_project_lite::pin_project! {
@@ -57,7 +57,7 @@ where
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<BoxError>,
 {
-    pub(super) fn new(config: Arc<Config>, timer: Timer, service: S, io: TrackedIo) -> Self {
+    pub(super) fn new(config: Arc<Config>, timer: LazyTimer, service: S, io: TrackedIo) -> Self {
         let server = io.server().clone();
         let conn = io.conn().clone();
         let mut builder = Builder::new();
@@ -84,6 +84,7 @@ where
         let mut this = self.project();
         // First, so that a change of phase between the look and the poll wakes us again.
         this.conn.task.register(cx.waker());
+        this.conn.begin_turn();
         match this.server.phase() {
             Phase::Serving => {}
             Phase::Forced => {

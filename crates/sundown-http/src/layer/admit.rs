@@ -41,7 +41,7 @@ impl Context {
     fn begin_exchange<R>(&self, request: &mut Request<R>, has_body: bool) -> Result<Arc<Exchange>, Refusal> {
         let version = request.version();
         let answer = |answer| Refusal::Answer(Box::new(answer), version);
-        if let Some(probe) = self.config.probe(request.method(), request.uri().path()) {
+        if let Some(probe) = self.config.probe(request) {
             let (status, text) = probe.answer(self.server.readiness());
             return Err(answer(Told::probe(request.method(), status, text)));
         }
@@ -49,27 +49,26 @@ impl Context {
             Place::Streams(..) => Refusal::Refused,
             _ => answer(Told::not_started(request, &self.config.wording)),
         };
-        let rank = self.place.rank();
-        if rank.is_late && self.server.phase() >= Phase::Spreading {
+        if self.server.phase() >= Phase::Spreading && self.place.rank().is_late {
             // Its client has been told to go elsewhere, or could have been; who was here before is still served. It is no
             // traffic either: who comes again and again keeps nobody waiting.
             return Err(refuse(request));
         }
         self.server.touch();
         let Ok(guard) = self.server.gate.enter() else { return Err(refuse(request)) };
-        let exchange = Exchange::new(request, has_body, guard);
-        match self.begin_job(request, &exchange.request) {
+        let exchange = Arc::new(Exchange::new(request, has_body, guard));
+        match self.begin_job(request, &exchange) {
             Ok(Some(job)) => exchange.set_job(job),
             Ok(None) => {}
             Err(NoJob::Draining) => return Err(refuse(request)),
             Err(NoJob::BadId(message)) => return Err(answer(Told::bad_request(request.method(), message))),
         }
-        let exchange = self.seat(exchange);
+        self.seat(&exchange);
         if self.config.attaches() {
             request.extensions_mut().insert(RequestJob(exchange.clone()));
         }
         if self.config.hear_closing {
-            request.extensions_mut().insert(Closing::new(self.server.clone(), rank));
+            request.extensions_mut().insert(Closing::new(self.server.clone(), self.place.rank()));
         }
         Ok(exchange)
     }
@@ -98,15 +97,11 @@ impl Context {
     }
 
     #[inline]
-    fn seat(&self, exchange: Exchange) -> Arc<Exchange> {
+    fn seat(&self, exchange: &Arc<Exchange>) {
         match &self.place {
-            Place::Serial(conn) => {
-                let exchange = Arc::new(exchange);
-                conn.set_exchange(Some(exchange.clone()));
-                exchange
-            }
-            Place::Streams(_, streams) => streams.seat(exchange),
-            Place::Alone(streams) => streams.seat(exchange),
+            Place::Serial(conn) => conn.set_exchange(Some(exchange.clone())),
+            Place::Streams(_, streams) => streams.seat(exchange.clone()),
+            Place::Alone(streams) => streams.seat(exchange.clone()),
         }
     }
 
@@ -122,13 +117,13 @@ impl Context {
     fn begin_job<R>(
         &self,
         request: &Request<R>,
-        payload: &RequestPayload,
+        exchange: &Exchange,
     ) -> Result<Option<sundown::Job<RequestPayload>>, NoJob> {
         let Some((name, jobs)) = &self.config.jobs else { return Ok(None) };
         let bad = |what: &dyn std::fmt::Display| NoJob::BadId(format!("header {name}: {what}"));
         let mut ids = request.headers().get_all(name).iter();
         let begun = match (ids.next(), ids.next()) {
-            (None, _) => jobs.begin_unnamed(payload.clone()).map_err(BeginError::Draining),
+            (None, _) => jobs.begin_unnamed(exchange.request()).map_err(BeginError::Draining),
             (Some(_), Some(_)) => {
                 let more = format!("a request has one job id, this one has {}", 2 + ids.count());
                 return Err(bad(&more));
@@ -136,7 +131,7 @@ impl Context {
             (Some(id), None) => {
                 let id = std::str::from_utf8(id.as_bytes()).map_err(|error| bad(&error))?;
                 let id = JobId::new(id).map_err(|error| bad(&error))?;
-                jobs.begin(id, payload.clone())
+                jobs.begin(id, exchange.request())
             }
         };
         match begun {

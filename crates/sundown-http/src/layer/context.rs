@@ -19,6 +19,13 @@ pub(crate) struct Context {
     pub(super) place: Place,
 }
 
+/// A request, where it takes place.
+pub(crate) struct Entry {
+    pub(crate) context: Arc<Context>,
+    /// `None` if it was not let in.
+    pub(crate) exchange: Option<Arc<Exchange>>,
+}
+
 /// Where exchanges take place.
 #[derive(Clone)]
 pub(crate) enum Place {

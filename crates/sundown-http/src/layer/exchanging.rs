@@ -9,7 +9,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
-    task::{self, Poll, ready},
+    task::{self, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
@@ -17,9 +17,8 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{Answered, Context, NoResponse, admit::Refusal};
+use super::{Answered, Context, Entry, NoResponse, admit::Refusal, release::Kept};
 use crate::{
-    answer::Told,
     body::{BoxError, ResponseBody},
     exchange::Exchange,
     phase::Phase,
@@ -32,9 +31,8 @@ pin_project_lite::pin_project! {
     where
         S: Service<Request<R>, Response = Response<B>>,
     {
-        context: Arc<Context>,
         // Until its response is on its way: dropped before, it is over.
-        exchange: Option<Arc<Exchange>>,
+        entry: Option<Entry>,
         #[pin]
         state: State<S, R, S::Future>,
     }
@@ -45,8 +43,8 @@ pin_project_lite::pin_project! {
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if let Some(exchange) = this.exchange.take() {
-                this.context.vacate(&exchange);
+            if let Some(Entry { context, exchange: Some(exchange) }) = this.entry {
+                context.vacate(exchange);
             }
         }
     }
@@ -56,10 +54,10 @@ pin_project_lite::pin_project! {
     #[project = StateProjection]
     enum State<S, R, F> {
         Refused { refusal: Refusal },
-        /// The service may not be ready.
-        Asking { service: S, request: Option<Request<R>> },
+        // The service is not ready; nothing, if it panicked.
+        Asking { asking: Option<Box<Asking<S, R>>> },
         Handling { #[pin] handler: F },
-        /// There is no handler any more; its jobs are somebody else's, or about to be.
+        // There is no handler any more; its jobs are somebody else's, or about to be.
         Waiting,
     }
 }
@@ -112,64 +110,111 @@ where
     }
 }
 
-/// What ended the handler.
-enum Came<R, E> {
-    Response(R),
-    /// It panicked, or returned an error.
-    Failure(Option<E>),
-    AnswerStep,
-}
-
 impl<S, R, B> Exchanging<S, R, B>
 where
     S: Service<Request<R>, Response = Response<B>>,
 {
+    #[inline]
     pub(super) fn begun(
         context: Arc<Context>,
         exchange: Arc<Exchange>,
-        service: S,
-        request: Request<R>,
-    ) -> Self {
-        let state = State::Asking { service, request: Some(request) };
-        Exchanging { context, exchange: Some(exchange), state }
+        service: &S,
+        request: &mut Option<Request<R>>,
+    ) -> Self
+    where
+        S: Clone,
+    {
+        let entry = Entry { context, exchange: Some(exchange) };
+        let mut exchanging = Exchanging { entry: Some(entry), state: State::Asking { asking: None } };
+        // Foreign code: it may panic. (It takes from places and fills one, since what goes through here is moved.)
+        let _ = catch_unwind(AssertUnwindSafe(|| exchanging.state.begin(service, request)));
+        exchanging
     }
 
+    #[cold]
     pub(super) fn refused(context: Arc<Context>, refusal: Refusal) -> Self {
-        Exchanging { context, exchange: None, state: State::Refused { refusal } }
+        let entry = Entry { context, exchange: None };
+        Exchanging { entry: Some(entry), state: State::Refused { refusal } }
     }
 }
 
-impl<S, R, F, B> State<S, R, F>
+/// Who waits until the service is ready.
+struct Asking<S, R> {
+    service: S,
+    request: Request<R>,
+}
+
+impl<S, R, F, B, E> State<S, R, F>
 where
-    S: Service<Request<R>, Response = Response<B>, Future = F>,
-    F: Future<Output = Result<Response<B>, S::Error>>,
+    S: Service<Request<R>, Response = Response<B>, Error = E, Future = F>,
+    F: Future<Output = Result<Response<B>, E>>,
 {
-    /// Lets the handler go on. Foreign code: it may panic.
+    /// Asks a clone of the service at once, since most are always ready: then only its future is moved to where it is
+    /// polled. One that is not ready is asked again there, with a waker that can tell; and where one has failed, another,
+    /// whose error can be passed on.
+    fn begin(&mut self, service: &S, request: &mut Option<Request<R>>)
+    where
+        S: Clone,
+    {
+        let mut asked = service.clone();
+        let ready = asked.poll_ready(&mut task::Context::from_waker(Waker::noop()));
+        let Some(request) = request.take() else { return };
+        if let Poll::Ready(Ok(())) = ready {
+            *self = State::Handling { handler: asked.call(request) };
+            return;
+        }
+        let service = if ready.is_pending() { asked } else { service.clone() };
+        *self = State::Asking { asking: Some(Box::new(Asking { service, request })) };
+    }
+
+    /// Lets the handler go on, until something has come of it; nothing, if there is none. Foreign code: it may panic.
     fn poll_handler(
         mut self: Pin<&mut Self>,
         cx: &mut task::Context<'_>,
-    ) -> Poll<Came<Response<B>, S::Error>> {
-        loop {
-            let handler = match self.as_mut().project() {
-                StateProjection::Asking { service, request } => {
-                    if let Err(error) = ready!(service.poll_ready(cx)) {
-                        return Poll::Ready(Came::Failure(Some(error)));
-                    }
-                    let Some(request) = request.take() else { return Poll::Ready(Came::Failure(None)) };
-                    service.call(request)
-                }
-                StateProjection::Handling { handler } => {
-                    return handler.poll(cx).map(|came| match came {
-                        Ok(response) => Came::Response(response),
-                        Err(error) => Came::Failure(Some(error)),
-                    });
-                }
-                StateProjection::Refused { .. } | StateProjection::Waiting => {
-                    return Poll::Ready(Came::AnswerStep);
-                }
+        came: &mut Option<Result<Response<B>, E>>,
+    ) -> Poll<()> {
+        if let StateProjection::Asking { asking } = self.as_mut().project() {
+            let Some(waits) = asking else { return Poll::Ready(()) };
+            let ready = ready!(waits.service.poll_ready(cx));
+            if let Err(error) = ready {
+                *came = Some(Err(error));
+                return Poll::Ready(());
+            }
+            let Some(Asking { mut service, request }) = asking.take().map(|asking| *asking) else {
+                return Poll::Ready(());
             };
+            let handler = service.call(request);
             self.set(State::Handling { handler });
         }
+        if let StateProjection::Handling { handler } = self.project() {
+            *came = Some(ready!(handler.poll(cx)));
+        }
+        Poll::Ready(())
+    }
+
+    /// The same until it is over, and so dropped: with what has come of it, which is nothing if it panicked. (A place for
+    /// that, instead of a result: a response is large, and would be moved again and again.)
+    fn poll_over(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        came: &mut Option<Result<Response<B>, E>>,
+    ) -> Poll<()> {
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            ready!(self.as_mut().poll_handler(cx, came));
+            // Its destructor may panic as well; somebody waits for an answer.
+            self.set(State::Waiting);
+            Poll::Ready(())
+        }));
+        polled.unwrap_or_else(|_| {
+            self.end();
+            Poll::Ready(())
+        })
+    }
+
+    /// Drops the handler, if it is there.
+    #[cold]
+    fn end(mut self: Pin<&mut Self>) {
+        let _ = catch_unwind(AssertUnwindSafe(|| self.set(State::Waiting)));
     }
 }
 
@@ -182,42 +227,34 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Answered<B, S::Error>> {
         let mut this = self.project();
-        let context: &Arc<Context> = this.context;
-        let Some(exchange) = this.exchange.as_ref() else {
-            let StateProjection::Refused { refusal } = this.state.as_mut().project() else {
-                // It has resolved before: whoever polls on gets nothing more.
-                return Poll::Ready(Err(NoResponse::Taken));
-            };
-            return Poll::Ready(match std::mem::replace(refusal, Refusal::Taken) {
-                Refusal::Answer(answer, version) => context.answer(*answer, version, None),
-                Refusal::Refused => Err(NoResponse::Refused),
-                Refusal::Taken => Err(NoResponse::Taken),
-            });
+        let Some(Entry { context, exchange: Some(exchange) }) = this.entry.as_ref() else {
+            return Poll::Ready(refuse(this.entry.take(), this.state));
         };
         context.register(exchange, cx);
         let phase = context.server.phase();
-        let answers = phase >= Phase::LastCall || (phase >= Phase::Answering && !exchange.is_committing());
-        let came = if answers || matches!(*this.state, State::Waiting) {
-            Came::AnswerStep
+        let steps_in = phase >= Phase::LastCall || (phase >= Phase::Answering && !exchange.is_committing());
+        let answered = if steps_in || matches!(*this.state, State::Waiting) {
+            this.state.as_mut().end();
+            None
         } else {
-            match catch_unwind(AssertUnwindSafe(|| this.state.as_mut().poll_handler(cx))) {
-                Ok(came) => ready!(came),
-                Err(_) => Came::Failure(None),
+            let mut came = None;
+            ready!(this.state.as_mut().poll_over(cx, &mut came));
+            match came {
+                Some(Ok(mut response)) => match context.let_out(exchange, &mut response) {
+                    Ok(end) => {
+                        // From here on its response has it.
+                        let Some(entry) = this.entry.take() else {
+                            return Poll::Ready(Err(NoResponse::Taken));
+                        };
+                        let response = response.map(|body| ResponseBody::handler(body, end, entry));
+                        return Poll::Ready(Ok(response));
+                    }
+                    Err(Kept::Taken) => None,
+                    Err(Kept::Lost) => Some(Err(NoResponse::Taken)),
+                },
+                Some(Err(error)) => context.fail(exchange, Some(error)),
+                None => context.fail(exchange, None),
             }
-        };
-        // Its destructor may panic as well; somebody waits for an answer.
-        let _ = catch_unwind(AssertUnwindSafe(|| this.state.set(State::Waiting)));
-        let answered = match came {
-            Came::Response(response) => context.let_out(exchange, response),
-            Came::Failure(error) => {
-                // The job has failed; or, if a shutdown has begun, somebody else is asked to do it.
-                exchange.end();
-                (!exchange.was_taken()).then(|| match error {
-                    Some(error) if context.keeps_errors() => Err(NoResponse::Failed(error)),
-                    _ => context.answer(Told::broken(exchange), exchange.version, Some(exchange.clone())),
-                })
-            }
-            Came::AnswerStep => None,
         };
         let answered = match answered {
             Some(answered) => answered,
@@ -229,7 +266,23 @@ where
             context.vacate(exchange);
         }
         // From here on its response has it; or, if that was lost, the rescue.
-        *this.exchange = None;
+        *this.entry = None;
         Poll::Ready(answered)
+    }
+}
+
+/// Answers one that was not let in.
+#[cold]
+fn refuse<S, R, F, B, E>(entry: Option<Entry>, state: Pin<&mut State<S, R, F>>) -> Answered<B, E> {
+    match (entry, state.project()) {
+        (Some(Entry { context, .. }), StateProjection::Refused { refusal }) => {
+            match std::mem::replace(refusal, Refusal::Taken) {
+                Refusal::Answer(answer, version) => context.answer(*answer, version, None),
+                Refusal::Refused => Err(NoResponse::Refused),
+                Refusal::Taken => Err(NoResponse::Taken),
+            }
+        }
+        // It has resolved before: whoever polls on gets nothing more.
+        _ => Err(NoResponse::Taken),
     }
 }

@@ -5,8 +5,12 @@
 
 use std::ops::Range;
 
+use sundown::Uuid;
+
 /// One request's worth of events.
 pub(super) struct Batch {
+    /// Names it, in every attempt.
+    pub(super) id: String,
     /// Which of all events they are.
     pub(super) places: Range<usize>,
     /// All of them as a JSON array.
@@ -55,7 +59,11 @@ impl<I: ExactSizeIterator<Item = Vec<u8>>> Iterator for Batches<I> {
             self.place += 1;
         }
         body.push(b']');
-        (self.place > first).then_some(Batch { places: first..self.place, body })
+        (self.place > first).then(|| Batch {
+            id: Uuid::new_v4().to_string(),
+            places: first..self.place,
+            body,
+        })
     }
 }
 

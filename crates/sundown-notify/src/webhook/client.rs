@@ -1,7 +1,10 @@
 //! One request: how it is made, and how far it came. What the result means is in [`verdict`](super::verdict) and
 //! [`reply`](super::reply).
 
-use std::{io::Cursor, time::Duration};
+use std::{
+    io::Cursor,
+    time::{Duration, SystemTime},
+};
 
 use ureq::{
     Agent, Proxy, RequestExt, SendBody,
@@ -13,35 +16,56 @@ use ureq::{
 };
 
 use super::{
+    batch::Batch,
     endpoint::Endpoint,
     reply,
     resolver::Names,
+    signature::{self, Key},
+    trust::Trust,
     verdict::{Again, Failure, Verdict},
 };
 use crate::event;
 
-/// How long a connection is kept for the next batch. Longer, and a middlebox may have forgotten it: a request on such
-/// a connection is lost without a word.
-const IDLE: Duration = Duration::from_secs(1);
+/// How long a connection is kept for what comes next: less than the least that middleboxes are known to keep one
+/// ([Azure](https://learn.microsoft.com/azure/load-balancer/load-balancer-tcp-idle-timeout), 4 minutes). A request on one
+/// that a middlebox has forgotten is lost without a word.
+const IDLE: Duration = Duration::from_secs(180);
+
+/// What all requests have in common.
+pub(super) struct Common {
+    pub(super) endpoint: Endpoint,
+    pub(super) headers: HeaderMap,
+    pub(super) keys: Vec<Key>,
+    pub(super) trust: Trust,
+}
+
+impl Common {
+    pub(super) fn to(endpoint: Endpoint) -> Self {
+        Common { endpoint, headers: HeaderMap::new(), keys: Vec::new(), trust: Trust::default() }
+    }
+}
 
 pub(super) struct Client {
     agent: Agent,
     names: Names,
     uri: Uri,
     headers: HeaderMap,
+    keys: Vec<Key>,
 }
 
 impl Client {
-    pub(super) fn new(endpoint: &Endpoint, headers: &HeaderMap, names: Names) -> Self {
+    pub(super) fn new(common: &Common, names: Names) -> Self {
+        let endpoint = &common.endpoint;
         let config = Agent::config_builder()
             .http_status_as_error(false)
             // A reply, not an error.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .max_idle_age(IDLE)
+            .tls_config(common.trust.config())
             .user_agent(concat!("sundown-notify/", env!("CARGO_PKG_VERSION")))
             .proxy(if endpoint.is_loopback() { None } else { Proxy::try_from_env() });
-        let mut headers = headers.clone();
+        let mut headers = common.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(event::BATCH));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -49,7 +73,7 @@ impl Client {
             headers.entry(AUTHORIZATION).or_insert_with(|| authorization.clone());
         }
         let agent = Agent::with_parts(config.build(), DefaultConnector::default(), names.clone());
-        Client { agent, names, uri: endpoint.uri.clone(), headers }
+        Client { agent, names, uri: endpoint.uri.clone(), headers, keys: common.keys.clone() }
     }
 
     /// Looks up where the connections will go to: the proxy, or the monitor itself.
@@ -57,27 +81,30 @@ impl Client {
         self.names.prepare(first_hop(self.agent.config().proxy(), &self.uri));
     }
 
-    /// Posts a batch of so many jobs, and reads the reply as far as necessary, all within this time; but for the one
-    /// case in which [the lookup of a name](super::resolver) has no bound.
-    pub(super) fn post(&self, body: &[u8], jobs: usize, within: Duration) -> Verdict {
-        self.send(body, jobs, within, None)
+    /// Posts a batch of jobs, and reads the reply as far as necessary, all within this time; but for the one case in which
+    /// [the lookup of a name](super::resolver) has no bound.
+    pub(super) fn post(&self, batch: &Batch, within: Duration) -> Verdict {
+        self.send(batch, within, None)
     }
 
     /// Posts news likewise, always within this time: the steps of the shutdown must not wait for news.
-    pub(super) fn tell(&self, body: &[u8], within: Duration) -> Verdict {
-        self.send(body, 1, within, Some(within))
+    pub(super) fn tell(&self, batch: &Batch, within: Duration) -> Verdict {
+        self.send(batch, within, Some(within))
     }
 
-    fn send(&self, body: &[u8], events: usize, within: Duration, lookup: Option<Duration>) -> Verdict {
+    fn send(&self, batch: &Batch, within: Duration, lookup: Option<Duration>) -> Verdict {
         // Through a reader that remembers how much of it has left.
-        let mut body = Cursor::new(body);
-        let length = body.get_ref().len() as u64;
+        let mut body = Cursor::new(&*batch.body);
+        let length = batch.body.len() as u64;
         let mut request = Request::post(&self.uri)
             .body(SendBody::from_reader(&mut body))
             .expect("the url was checked when the webhook was made");
-        *request.headers_mut() = self.headers.clone();
+        let headers = request.headers_mut();
+        headers.clone_from(&self.headers);
         // Known beforehand: then it is not chunked, and a server can tell a request that was cut.
-        request.headers_mut().insert(CONTENT_LENGTH, length.into());
+        headers.insert(CONTENT_LENGTH, length.into());
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        signature::sign(headers, &self.keys, &batch.id, now.as_secs(), &batch.body);
         let request = request.with_agent(&self.agent).configure();
         let response = request.timeout_global(Some(within)).timeout_resolve(lookup).run();
         let sent = body.position() == length;
@@ -92,7 +119,11 @@ impl Client {
                     Again::Never,
                 )),
                 // Its reads end with the request's own time.
-                _ => reply::read(&mut response.into_body().into_reader(), events),
+                _ => {
+                    let body = response.into_body();
+                    let length = body.content_length();
+                    reply::read(&mut body.into_reader(), batch.places.len(), length)
+                }
             },
         }
     }
@@ -115,7 +146,10 @@ mod tests {
 
     use ureq::ProxyProtocol;
 
-    use super::{super::resolver::System, *};
+    use super::{
+        super::{batch::Batches, resolver::System},
+        *,
+    };
 
     #[test]
     fn connections_go_to_the_proxy_unless_it_is_not_for_the_monitor() {
@@ -148,12 +182,13 @@ mod tests {
         let names = Names::of(Barren(Arc::clone(&asked)));
         // Never through a proxy.
         let endpoint = Endpoint::parse("http://localhost/").unwrap();
-        let client = Client::new(&endpoint, &HeaderMap::new(), names);
+        let client = Client::new(&Common::to(endpoint), names);
         client.prepare();
-        let failure = client.tell(b"[]", Duration::from_secs(60)).unwrap_err();
+        let batch = Batches::new([b"{}".to_vec()].into_iter(), 1, 64).next().unwrap();
+        let failure = client.tell(&batch, Duration::from_secs(60)).unwrap_err();
         assert_eq!(failure.why, "no thread can be had to look the name up");
         assert_eq!(asked.load(Ordering::Relaxed), 0);
-        let failure = client.post(b"[]", 1, Duration::from_secs(60)).unwrap_err();
+        let failure = client.post(&batch, Duration::from_secs(60)).unwrap_err();
         assert_eq!(failure.why, "the name has no address");
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         assert!(!failure.in_doubt && failure.again == Again::Soon);

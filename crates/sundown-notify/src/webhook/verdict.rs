@@ -81,7 +81,9 @@ impl Failure {
 }
 
 fn no_tls(error: &dyn std::error::Error) -> String {
-    format!("no TLS connection; is the port a TLS port, with a certificate from a public authority? {error}")
+    format!(
+        "no TLS connection; is the port a TLS port, with a certificate from an authority that is trusted? {error}"
+    )
 }
 
 /// [Retry-After](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3): seconds, or a date.

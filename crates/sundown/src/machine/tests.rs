@@ -270,3 +270,35 @@ fn reserves_of_zero_are_possible() {
     early.machine.handle_answer(early.at(), State::Releasing, 0);
     assert_eq!(early.wait(), ms(610), "and main");
 }
+
+#[test]
+fn after_a_standstill_those_who_were_asked_have_their_time_again() {
+    let mut rig = Rig::new(ms(10_000), &[("a", &[])]);
+    rig.begin();
+    rig.machine.handle_hurry(rig.at());
+    assert_eq!(rig.told().last(), Some(&Action::Claim));
+    let wakes = rig.machine.poll_timeout().unwrap() + STALL;
+    rig.machine.handle_timeout(wakes);
+    assert!(rig.machine.is_at(State::Claiming), "the claim could not answer either");
+    let again = rig.machine.poll_timeout().unwrap();
+    assert_eq!(again, wakes + CLAIM_WAIT);
+    rig.machine.handle_timeout(again);
+    assert_eq!(rig.told(), [Action::HandOver], "who is late for another reason is not waited for");
+}
+
+#[test]
+fn a_standstill_moves_no_step_beyond_its_time() {
+    let mut rig = Rig::new(ms(10_000), &[("a", &[])]);
+    rig.begin();
+    rig.machine.handle_hurry(rig.at());
+    let timeline = *rig.machine.timeline().unwrap();
+    for (now, state) in [
+        (timeline.answer - ms(1), State::Claiming),
+        (timeline.answer, State::Answering),
+        (timeline.release, State::Forcing),
+        (timeline.exit, State::Gone),
+    ] {
+        rig.machine.handle_timeout(now);
+        assert!(rig.machine.is_at(state), "{state:?}: {:?}", rig.machine);
+    }
+}

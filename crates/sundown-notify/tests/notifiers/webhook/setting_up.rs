@@ -35,6 +35,9 @@ async fn wrong_options_fail_the_start_by_name() {
         (new().header("x y", "1"), "`x y` is no name of a header"),
         (new().header("x-y", "s3cr3t\n"), "the value of header `x-y` has characters that none may have"),
         (new().header("Content-Type", "text/plain"), "header `content-type` is set by the webhook"),
+        (new().header("Webhook-Signature", "v1,"), "header `webhook-signature` is set by the webhook"),
+        (new().sign("s3cr3t"), "a secret begins with `whsec_`"),
+        (new().root_certificate("s3cr3t"), "the authority's PEM has no certificate"),
         (new().batch(0, 1024), "a batch of 0 jobs delivers nothing"),
         (new().source("my service"), "the source is empty, or has white space or control characters"),
     ] {

@@ -3,12 +3,14 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
+use rustix::net::{AddressFamily, SocketType, bind, socket};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
 /// One request as it came in.
@@ -40,7 +42,7 @@ impl Request {
     }
 
     fn is_about_jobs(&self) -> bool {
-        self.events().iter().all(|event| event["type"] == "dev.sundown.job.incomplete.v1")
+        self.events().iter().all(|event| text(&event["type"]).starts_with("dev.sundown.job."))
     }
 }
 
@@ -58,6 +60,9 @@ pub(crate) enum Answer {
     Reset(Vec<u8>),
     /// With these bytes, and then the end of the connection.
     Cut(Vec<u8>),
+    /// With these bytes, and then with those again and again, after such a pause each time, until the client has had
+    /// enough.
+    Forever(&'static str, &'static str, Duration),
     /// With a body of so many bytes that begins like this. Whether it could be written goes to the log.
     Flood(&'static str, usize),
 }
@@ -101,6 +106,7 @@ impl Book {
 }
 
 pub(crate) struct Monitor {
+    scheme: &'static str,
     address: SocketAddr,
     book: Arc<Book>,
 }
@@ -116,19 +122,53 @@ impl Monitor {
         listener: TcpListener,
         answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        let monitor = Monitor { address: listener.local_addr().unwrap(), book: Arc::default() };
-        let (book, answer) = (monitor.book.clone(), Arc::new(answer));
+        Monitor::of(listener, None, answer, || status("204 No Content"))
+    }
+
+    /// The same over TLS.
+    pub(crate) fn over_tls(
+        config: ServerConfig,
+        answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Monitor::of(listener, Some(Arc::new(config)), answer, || status("204 No Content"))
+    }
+
+    /// Answers everything with 204, and closes the connection a moment later, without having said so.
+    pub(crate) fn of_short_breath() -> Self {
+        let answer = || Answer::Cut(b"HTTP/1.1 204 No Content\r\n\r\n".into());
+        Monitor::always(answer)
+    }
+
+    /// Answers everything so.
+    pub(crate) fn always(answer: impl Fn() -> Answer + Clone + Send + Sync + 'static) -> Self {
+        let about_jobs = answer.clone();
+        Monitor::of(TcpListener::bind("127.0.0.1:0").unwrap(), None, move |_, _| about_jobs(), answer)
+    }
+
+    fn of(
+        listener: TcpListener,
+        tls: Option<Arc<ServerConfig>>,
+        answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static,
+        about_news: impl Fn() -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let monitor = Monitor { scheme, address: listener.local_addr().unwrap(), book: Arc::default() };
+        let (book, answer) = (monitor.book.clone(), Arc::new((answer, about_news)));
         thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (book, answer) = (book.clone(), answer.clone());
-                thread::spawn(move || drop(converse(stream, &book, &*answer)));
+            for socket in listener.incoming().flatten() {
+                let (book, answer, tls) = (book.clone(), answer.clone(), tls.clone());
+                thread::spawn(move || {
+                    let _ = Wire::new(socket, tls)
+                        .and_then(|stream| converse(stream, &book, &answer.0, &answer.1));
+                });
             }
         });
         monitor
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/events", self.address)
+        format!("{}://{}/events", self.scheme, self.address)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -150,6 +190,12 @@ impl Monitor {
         self.wait(|log| log.news.len() >= count).news.clone()
     }
 
+    /// How many requests have come, of any kind.
+    pub(crate) fn count(&self) -> usize {
+        let log = self.book.open();
+        log.jobs.len() + log.news.len()
+    }
+
     /// Whether the flood could be written to its end, when that is known.
     pub(crate) fn flood(&self) -> bool {
         self.wait(|log| !log.floods.is_empty()).floods[0].is_ok()
@@ -164,14 +210,61 @@ impl Monitor {
     }
 }
 
+/// A connection, in the clear or not.
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
+}
+
+impl Wire {
+    fn new(socket: TcpStream, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
+        // Nothing here waits for ever, whatever the client does.
+        socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+        socket.set_write_timeout(Some(Duration::from_secs(20)))?;
+        let Some(config) = tls else { return Ok(Wire::Plain(socket)) };
+        let connection = ServerConnection::new(config).map_err(io::Error::other)?;
+        Ok(Wire::Tls(Box::new(StreamOwned::new(connection, socket))))
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Wire::Plain(socket) => socket,
+            Wire::Tls(tls) => &tls.sock,
+        }
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, some: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Wire::Plain(socket) => socket.read(some),
+            Wire::Tls(tls) => tls.read(some),
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, some: &[u8]) -> io::Result<usize> {
+        match self {
+            Wire::Plain(socket) => socket.write(some),
+            Wire::Tls(tls) => tls.write(some),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Wire::Plain(socket) => socket.flush(),
+            Wire::Tls(tls) => tls.flush(),
+        }
+    }
+}
+
 fn converse(
-    mut stream: TcpStream,
+    mut stream: Wire,
     book: &Book,
     answer: &(dyn Fn(usize, &Request) -> Answer + Send + Sync),
+    about_news: &(dyn Fn() -> Answer + Send + Sync),
 ) -> io::Result<()> {
-    // Nothing here waits for ever, whatever the client does.
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    stream.set_write_timeout(Some(Duration::from_secs(20)))?;
     while let Some(request) = receive(&mut stream)? {
         let answer = if request.is_about_jobs() {
             let mut before = 0;
@@ -182,7 +275,7 @@ fn converse(
             answer(before, &request)
         } else {
             book.write(|log| log.news.push(request));
-            status("204 No Content")
+            about_news()
         };
         match answer {
             Answer::Bytes(bytes) => stream.write_all(&bytes)?,
@@ -194,11 +287,18 @@ fn converse(
             Answer::Reset(bytes) => {
                 stream.write_all(&bytes)?;
                 // Closing resets the connection instead of ending it.
-                return Ok(rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?);
+                return Ok(rustix::net::sockopt::set_socket_linger(stream.socket(), Some(Duration::ZERO))?);
             }
             Answer::Cut(bytes) => {
                 stream.write_all(&bytes)?;
-                return stream.shutdown(Shutdown::Both);
+                return stream.socket().shutdown(Shutdown::Both);
+            }
+            Answer::Forever(beginning, again, pause) => {
+                stream.write_all(beginning.as_bytes())?;
+                loop {
+                    stream.write_all(again.as_bytes())?;
+                    thread::sleep(pause);
+                }
             }
             Answer::Flood(beginning, length) => {
                 let written = flood(&mut stream, beginning, length);
@@ -210,7 +310,7 @@ fn converse(
     Ok(())
 }
 
-fn flood(stream: &mut TcpStream, beginning: &str, length: usize) -> io::Result<()> {
+fn flood(stream: &mut Wire, beginning: &str, length: usize) -> io::Result<()> {
     write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{beginning}")?;
     let spaces = vec![b' '; 64 * 1024];
     let mut left = length - beginning.len();
@@ -223,7 +323,7 @@ fn flood(stream: &mut TcpStream, beginning: &str, length: usize) -> io::Result<(
 }
 
 /// The next request, or `None` at the end of the connection.
-fn receive(stream: &mut TcpStream) -> io::Result<Option<Request>> {
+fn receive(stream: &mut Wire) -> io::Result<Option<Request>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -234,7 +334,7 @@ fn receive(stream: &mut TcpStream) -> io::Result<Option<Request>> {
     }
     let mut request = Request {
         at: Instant::now(),
-        peer: stream.peer_addr()?,
+        peer: stream.socket().peer_addr()?,
         head: String::from_utf8_lossy(&head).into_owned(),
         body: Vec::new(),
     };
@@ -242,4 +342,11 @@ fn receive(stream: &mut TcpStream) -> io::Result<Option<Request>> {
     request.body.resize(length, 0);
     stream.read_exact(&mut request.body)?;
     Ok(Some(request))
+}
+
+/// A port of ours that refuses connections until somebody listens on it.
+pub(crate) fn closed_port() -> TcpListener {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+    TcpListener::from(socket)
 }

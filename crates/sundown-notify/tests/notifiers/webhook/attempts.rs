@@ -1,21 +1,20 @@
 //! What is tried again, what is not, and in which order.
 
 use std::{
-    net::{Ipv4Addr, SocketAddrV4, TcpListener},
     sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
-use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
+use rustix::net::listen;
 use serde::{Serialize, Serializer};
 use sundown_notify::Webhook;
 
 use crate::{
-    monitor::{Answer, Monitor, Request, status, with_headers},
+    monitor::{Answer, Monitor, Request, closed_port, status, with_headers},
     service::{failure, fates, go_down, go_down_within, letters},
 };
 
-const SHORT: Duration = Duration::from_millis(600);
+const SHORT: Duration = Duration::from_millis(1500);
 
 fn webhook(monitor: &Monitor) -> Webhook {
     Webhook::new(monitor.url()).unwrap()
@@ -81,6 +80,23 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
+async fn no_redirect_takes_credentials_to_another_host() {
+    let other = Monitor::always(|| status("200 OK"));
+    // By another name, too.
+    for host in ["127.0.0.1", "localhost"] {
+        for code in ["302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
+            let location = format!("Location: http://{host}:{}/\r\n", other.address().port());
+            let monitor = Monitor::always(move || with_headers(code, &location));
+            let url = format!("http://me:s3cr3t@{}/", monitor.address());
+            let report = go_down(Webhook::new(url).unwrap().header("x-token", "s3cr3t"), letters(1)).await;
+            assert_eq!(fates(&report)[1], ["a"], "{report}");
+            assert!(monitor.jobs()[0].head.contains("s3cr3t"));
+        }
+    }
+    assert_eq!(other.count(), 0);
+}
+
+#[tokio::test]
 async fn a_batch_that_hangs_does_not_starve_the_others() {
     let monitor = Monitor::start(|_, request| match request.subjects()[0].as_str() {
         "a" => Answer::Stall(Vec::new()),
@@ -127,13 +143,6 @@ impl Serialize for Deed {
         (self.0)();
         serializer.serialize_unit()
     }
-}
-
-/// A port of ours that refuses connections until somebody listens on it.
-fn closed_port() -> TcpListener {
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
-    TcpListener::from(socket)
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use crate::{
     writer::Space,
 };
 
-/// Permission to begin one durable job: see [`DurableJobs::reserve`]. It counts as in flight.
+/// Permission to begin one durable job: see [`DurableJobs::reserve`](crate::DurableJobs::reserve). It counts as in flight.
 #[must_use = "a dropped reservation is given up"]
 pub struct DurableReservation<P> {
     pub(crate) reservation: Reservation<P>,
@@ -27,7 +27,7 @@ pub struct DurableReservation<P> {
 }
 
 impl<P: Serialize + Send + Sync + 'static> DurableReservation<P> {
-    /// Begins the job: see [`DurableJobs::begin`].
+    /// Begins the job: see [`DurableJobs::begin`](crate::DurableJobs::begin).
     ///
     /// # Errors
     ///
@@ -35,7 +35,7 @@ impl<P: Serialize + Send + Sync + 'static> DurableReservation<P> {
     ///
     /// # Cancel safety
     ///
-    /// As [`DurableJobs::begin`].
+    /// As [`DurableJobs::begin`](crate::DurableJobs::begin).
     pub async fn begin<I>(self, id: I, payload: P) -> Result<DurableJob<P>, BeginError>
     where
         I: TryInto<JobId>,

@@ -318,3 +318,28 @@ pub(crate) fn peek<'a>(fd: BorrowedFd<'_>, first: &'a mut [u8]) -> io::Result<&'
     let (bytes, _) = rustix::net::recv(fd, &mut *first, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
     Ok(&first[..bytes])
 }
+
+#[cfg(test)]
+pub(crate) mod silent {
+    //! A socket whose runtime never gets to it.
+
+    use super::*;
+
+    pub(crate) struct Silent<S>(pub(crate) S);
+
+    impl<S: AsFd> AsFd for Silent<S> {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+
+    impl<S: AsFd + Send + Sync + 'static> Transport for Silent<S> {
+        fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_write_vectored(&self, _: &mut Context<'_>, _: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+    }
+}

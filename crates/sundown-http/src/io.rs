@@ -283,25 +283,7 @@ mod tests {
     use sundown::{Gate, Transport};
 
     use super::*;
-    use crate::{exchange::Exchange, word::Took};
-
-    struct Silent(UnixStream);
-
-    impl AsFd for Silent {
-        fn as_fd(&self) -> BorrowedFd<'_> {
-            self.0.as_fd()
-        }
-    }
-
-    impl Transport for Silent {
-        fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
-            Poll::Pending
-        }
-
-        fn poll_write_vectored(&self, _: &mut Context<'_>, _: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-            Poll::Pending
-        }
-    }
+    use crate::{conn::silent::Silent, exchange::Exchange, word::Took};
 
     #[test]
     fn a_head_that_came_in_pieces_has_an_end() {

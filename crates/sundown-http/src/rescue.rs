@@ -53,6 +53,10 @@ const SPARE_PART: u32 = 20;
 /// A system call of the runtime's is in our way: it takes microseconds, unless its thread was descheduled.
 const CONTENTION: Duration = Duration::from_millis(1);
 
+/// How long nobody must come before the door is closed: who has just been told comes again at once, and would be reset
+/// half-way through it.
+const QUIET: Duration = Duration::from_millis(2);
+
 /// As many clients as are accepted before those that are there go on.
 const A_ROUND: usize = 64;
 
@@ -359,6 +363,10 @@ impl<'a> Rescue<'a> {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let door = PollFd::new(&self.server.listener, PollFlags::IN);
+                    if last && poll(&mut [door], Some(QUIET.min(self.time_left()))) {
+                        continue;
+                    }
                     if last {
                         self.server.stop_listening();
                     }

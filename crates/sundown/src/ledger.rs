@@ -269,7 +269,7 @@ impl Notes {
     fn add(&self, what: &'static str, count: u64) {
         let mut notes = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         match notes.iter_mut().find(|(noted, _)| *noted == what) {
-            Some((_, sum)) => *sum += count,
+            Some((_, sum)) => *sum = sum.saturating_add(count),
             None => notes.push((what, count)),
         }
     }

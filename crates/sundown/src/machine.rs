@@ -108,8 +108,8 @@ const REPEAT: Duration = Duration::from_millis(200);
 const CLAIM_WAIT: Duration = Duration::from_millis(250);
 const FORCE_WAIT: Duration = Duration::from_millis(100);
 
-/// So much after its time the conductor only wakes up if the whole process stood still (its platform throttled it, its
-/// machine was paused): then those it asked could not answer either.
+/// Who wakes up so much after its time was kept from running: so may those be that it asked (their platform throttles the
+/// process, its machine was paused). They have their time again, once.
 const STALL: Duration = Duration::from_millis(50);
 
 /// `main` has at least this long to return, if there is time, even where nothing is reserved for it.
@@ -137,8 +137,8 @@ pub(crate) struct Machine {
     awaited: Vec<usize>,
     /// When the present step ends, if not with its part of the timeline.
     step_ends: Option<Instant>,
-    /// How long those that it asks may take.
-    patience: Duration,
+    /// How long those that it asks have once more, if all stood still; nothing, if they have had it.
+    patience: Option<Duration>,
     release_parties: usize,
     interrupted: bool,
     last_signals: [Option<Instant>; 3],
@@ -156,7 +156,7 @@ impl Machine {
             turns: Vec::new(),
             awaited: Vec::new(),
             step_ends: None,
-            patience: Duration::ZERO,
+            patience: None,
             release_parties,
             interrupted: false,
             last_signals: [None; 3],
@@ -260,11 +260,8 @@ impl Machine {
     /// The time that `poll_timeout` named has come.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         while self.ends().is_some_and(|ends| ends <= now) {
-            if self.step_ends.is_some_and(|ends| now >= ends + STALL) {
-                self.step_ends = Some(now + self.patience);
-                if self.ends().is_some_and(|ends| ends > now) {
-                    break;
-                }
+            if self.stood_still(now) {
+                break;
             }
             self.go_on(now, Cause::Late);
         }
@@ -329,6 +326,7 @@ impl Machine {
         let Some((_, _, next)) = entry else { return };
         self.state = *next;
         self.step_ends = None;
+        self.patience = None;
         self.awaited.clear();
         self.enter(now);
     }
@@ -364,7 +362,21 @@ impl Machine {
     /// The step has this long.
     fn wait(&mut self, now: Instant, patience: Duration) {
         self.step_ends = Some(now + patience);
-        self.patience = patience;
+        self.patience = Some(patience);
+    }
+
+    /// If so, the step has its time again; but no more than half of what is left, since those behind it need some too.
+    fn stood_still(&mut self, now: Instant) -> bool {
+        let Some(patience) = self.patience else { return false };
+        if self.step_ends.is_none_or(|ends| now < ends + STALL) {
+            return false;
+        }
+        (self.step_ends, self.patience) = (None, None);
+        let Some(left) = self.ends().map(|latest| latest.saturating_duration_since(now)) else {
+            return false;
+        };
+        self.step_ends = Some(now + patience.min(left / 2));
+        !left.is_zero()
     }
 
     /// Begins a step that waits for so many.

@@ -282,8 +282,8 @@ fn after_a_standstill_those_who_were_asked_have_their_time_again() {
     assert!(rig.machine.is_at(State::Claiming), "the claim could not answer either");
     let again = rig.machine.poll_timeout().unwrap();
     assert_eq!(again, wakes + CLAIM_WAIT);
-    rig.machine.handle_timeout(again);
-    assert_eq!(rig.told(), [Action::HandOver], "who is late for another reason is not waited for");
+    rig.machine.handle_timeout(again + STALL);
+    assert_eq!(rig.told(), [Action::HandOver], "once");
 }
 
 #[test]
@@ -293,7 +293,8 @@ fn a_standstill_moves_no_step_beyond_its_time() {
     rig.machine.handle_hurry(rig.at());
     let timeline = *rig.machine.timeline().unwrap();
     for (now, state) in [
-        (timeline.answer - ms(1), State::Claiming),
+        (timeline.answer - ms(2), State::Claiming),
+        (timeline.answer - ms(1), State::HandingOver),
         (timeline.answer, State::Answering),
         (timeline.release, State::Forcing),
         (timeline.exit, State::Gone),

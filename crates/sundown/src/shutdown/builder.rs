@@ -90,7 +90,8 @@ impl Builder {
         self
     }
 
-    /// Who is told besides. What it acknowledges counts for nothing. The report calls them `told-1` and so on.
+    /// Who is told besides. What it acknowledges counts for nothing; but one that fails to hear of the incomplete jobs is a
+    /// failure of the shutdown, whose exit code is then 1. The report calls them `told-1` and so on.
     pub fn tell(mut self, notifier: impl Notifier) -> Self {
         self.told.push(Arc::new(notifier));
         self

@@ -55,9 +55,9 @@ impl Sentry {
         let mut claimed = || claimed.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
         loop {
             let next = self.look(Instant::now());
-            // After the look, which may run foreign code: it could take the wake-up that was meant for the sleep.
-            // Acquire: pairs with the store of whoever ends the watch.
-            if stopped.load(Ordering::Acquire) || claimed() {
+            // Last before the alarm: whoever has ended the watch by then gets none. Acquire: pairs with the store of
+            // whoever ends it.
+            if claimed() || stopped.load(Ordering::Acquire) {
                 return;
             }
             let Some(next) = next else { break };
@@ -88,7 +88,7 @@ impl Sentry {
                     // It may be for the moment, or for ever.
                     limit.next = (limit.next * 2).clamp(OFTEN, RARELY);
                     if let Some(tell) = self.tell.take() {
-                        tell_once(tell, &limit.level.trouble(failure));
+                        tell_beside(tell, limit.level.trouble(failure));
                     }
                 }
             }
@@ -98,11 +98,14 @@ impl Sentry {
     }
 }
 
-/// Foreign code: what it throws is nothing to stop watching for. That may throw again when it is dropped.
-fn tell_once(tell: Tell, trouble: &Trouble) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| tell(trouble))) {
-        mem::forget(panic);
-    }
+/// Foreign code, on a thread of its own: it may never return. What it throws may throw again when it is dropped.
+fn tell_beside(tell: Tell, trouble: Trouble) {
+    let run = move || {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| tell(&trouble))) {
+            mem::forget(panic);
+        }
+    };
+    let _ = thread::Builder::new().name("sundown-trouble".into()).spawn(run);
 }
 
 /// Wakes the thread at the claim.

@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread::{self, Thread},
     time::Duration,
 };
 
@@ -102,7 +102,7 @@ impl MemoryWatch {
     }
 
     /// Who is told when memory is not watched: that there is nothing to look at, by [`start`](Self::start), or the first
-    /// time that a file cannot be read, on the watch's thread. Called once at most. Default: a line on stderr, since an
+    /// time that a file cannot be read, on a thread of its own. Called once at most. Default: a line on stderr, since an
     /// alarm that is silently off is worse than a line too many, and no report is written before the end.
     pub fn on_trouble(mut self, tell: impl FnOnce(&Trouble) + Send + 'static) -> Self {
         self.tell = Box::new(tell);
@@ -137,7 +137,8 @@ impl MemoryWatch {
         let (theirs, shutdown) = (stopped.clone(), shutdown.clone());
         let run = move || sentry.run(&shutdown, &theirs);
         let thread = thread::Builder::new().name("sundown-memory".into()).spawn(run);
-        Ok(Watching { status, stopped, thread: Some(thread.map_err(StartError::Thread)?) })
+        let thread = thread.map_err(StartError::Thread)?.thread().clone();
+        Ok(Watching { status, stopped, thread: Some(thread) })
     }
 }
 
@@ -168,13 +169,14 @@ fn ballast(bytes: usize) -> io::Result<Option<MmapMut>> {
 }
 
 /// Memory is watched for as long as this is kept, and until unfinished jobs have been claimed: then the alarm has nothing
-/// left to do. Dropping it ends the watch; no alarm is raised after that.
+/// left to do. Dropping it ends the watch and waits for nothing: the alarm that is being raised at that moment is raised
+/// still, and none after it.
 #[must_use = "dropping it ends the watch: `let _watch = …` keeps it, `let _ = …` does not"]
 #[derive(Debug)]
 pub struct Watching {
     status: Status,
     stopped: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Thread>,
 }
 
 impl Watching {
@@ -188,11 +190,8 @@ impl Drop for Watching {
     fn drop(&mut self) {
         // Release: pairs with the thread's load, which follows the unparking or precedes its sleep.
         self.stopped.store(true, Ordering::Release);
-        let Some(thread) = self.thread.take() else { return };
-        thread.thread().unpark();
-        // Its last look is over in no time. It may be the thread itself that drops this, where it tells of trouble.
-        if thread.thread().id() != thread::current().id() {
-            let _ = thread.join();
+        if let Some(thread) = &self.thread {
+            thread.unpark();
         }
     }
 }

@@ -10,11 +10,12 @@ use std::{
         Arc, Mutex,
         mpsc::{self, Receiver, RecvTimeoutError},
     },
+    thread,
     time::Duration,
 };
 
 use sundown::{Jobs, Reason, Report, Shutdown};
-use sundown_memory::{MemoryWatch, StartError, Status, Trouble};
+use sundown_memory::{MemoryWatch, StartError, Status, Trouble, Watching};
 use sundown_tokio::Tokio;
 use tokio::runtime::{Builder, Runtime};
 
@@ -127,7 +128,8 @@ fn no_alarm_is_raised_after_it_was_dropped() {
     let (service, tree) = (service(), Tree::with_group("268435456", 200 * MIB, 0));
     let (watch, told) = telling(&tree);
     drop(watch.start(&service.shutdown).unwrap());
-    assert_eq!(told.try_recv(), Err(mpsc::TryRecvError::Disconnected), "its thread is gone");
+    tree.set_usage(250 * MIB, 0);
+    assert_ended(&told);
     assert!(!service.shutdown.watch().is_draining());
 }
 
@@ -203,6 +205,42 @@ fn who_is_told_may_drop_the_watch() {
     tree.write("sys/fs/cgroup/service/memory.max", "?");
     assert_eq!(told.recv_timeout(BOUND), Err(RecvTimeoutError::Disconnected));
     assert!(kept.lock().unwrap().is_none());
+}
+
+/// A watch whose teller has been told of trouble, and does not return before the sender is dropped.
+fn held_up(service: &Service, tree: &Tree) -> (Watching, mpsc::Sender<()>) {
+    let ((release, held), (tell, told)) = (mpsc::channel::<()>(), mpsc::channel());
+    let held = Mutex::new(held);
+    let watch = MemoryWatch::at(tree.root()).on_trouble(move |_| {
+        let _ = tell.send(());
+        let _ = held.lock().unwrap().recv();
+    });
+    let watch = watch.start(&service.shutdown).unwrap();
+    tree.write("sys/fs/cgroup/service/memory.current", "");
+    assert_eq!(told.recv_timeout(BOUND), Ok(()));
+    (watch, release)
+}
+
+#[test]
+fn who_never_returns_when_told_does_not_hold_up_the_drop() {
+    let (service, tree) = (service(), Tree::with_group("268435456", 200 * MIB, 0));
+    let (watch, _release) = held_up(&service, &tree);
+    let (done, dropped) = mpsc::channel();
+    thread::spawn(move || {
+        drop(watch);
+        let _ = done.send(());
+    });
+    assert_eq!(dropped.recv_timeout(BOUND), Ok(()));
+}
+
+#[test]
+fn who_never_returns_when_told_does_not_hold_up_the_alarm() {
+    let (service, tree) = (service(), Tree::with_group("268435456", 200 * MIB, 0));
+    let (_watch, _release) = held_up(&service, &tree);
+    tree.set_usage(250 * MIB, 0);
+    let (send, report) = mpsc::channel();
+    thread::spawn(move || send.send(service.shutdown.finished_blocking().reason));
+    assert_eq!(report.recv_timeout(BOUND), Ok(Reason::Memory));
 }
 
 #[test]

@@ -71,13 +71,13 @@ impl MemoryWatch {
     pub fn at(root: impl Into<PathBuf>) -> Self {
         let tell = |trouble: &Trouble| {
             // Nobody may be there to read it.
-            let _ = writeln!(io::stderr(), "sundown-memory: memory is not watched: {trouble}");
+            let _ = writeln!(io::stderr(), "{}", line(trouble));
         };
         MemoryWatch {
             root: root.into(),
             rule: Rule { lead: LEAD, full_at: FULL_AT },
             ballast: BALLAST,
-            tell: Box::new(tell),
+            tell: Arc::new(tell),
         }
     }
 
@@ -101,11 +101,13 @@ impl MemoryWatch {
         self
     }
 
-    /// Who is told when memory is not watched: that there is nothing to look at, by [`start`](Self::start), or the first
-    /// time that a file cannot be read, on a thread of its own. Called once at most. Default: a line on stderr, since an
-    /// alarm that is silently off is worse than a line too many, and no report is written before the end.
-    pub fn on_trouble(mut self, tell: impl FnOnce(&Trouble) + Send + 'static) -> Self {
-        self.tell = Box::new(tell);
+    /// Who is told when memory is not watched: that there is nothing to look at, by [`start`](Self::start), or that the
+    /// limit of one group is not seen, since a file cannot be read, on a thread of its own. Called once for each such
+    /// group, and once more if it fails again after it was seen five seconds or more after the call. Never called twice at
+    /// a time: whoever does not return is told no more. Default: a line on stderr, since an alarm that is silently off is
+    /// worse than a line too many, and no report is written before the end.
+    pub fn on_trouble(mut self, tell: impl Fn(&Trouble) + Send + Sync + 'static) -> Self {
+        self.tell = Arc::new(tell);
         self
     }
 
@@ -155,6 +157,16 @@ impl fmt::Debug for MemoryWatch {
             .field("rule", &self.rule)
             .field("ballast", &self.ballast)
             .finish_non_exhaustive()
+    }
+}
+
+/// What is written where nobody else is told.
+fn line(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::NoGroup | Trouble::Unreadable { .. } => {
+            format!("sundown-memory: memory is not watched: {trouble}")
+        }
+        Trouble::Unseen { .. } | Trouble::Garbage { .. } => format!("sundown-memory: {trouble}"),
     }
 }
 
@@ -215,4 +227,20 @@ pub enum StartError {
     /// The system gives no thread.
     #[error("no thread could be started: {0}")]
     Thread(#[source] io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_group_that_is_not_seen_is_not_said_to_be_all_of_memory() {
+        let group = PathBuf::from("/sys/fs/cgroup/a");
+        let expected = "sundown-memory: the limit of /sys/fs/cgroup/a is not seen: memory.max holds no number that a \
+                        control group would write";
+        assert_eq!(line(&Trouble::Garbage { group, file: "memory.max" }), expected);
+        let expected = "sundown-memory: memory is not watched: no control group that counts this process's memory \
+                        can be seen";
+        assert_eq!(line(&Trouble::NoGroup), expected);
+    }
 }

@@ -31,7 +31,8 @@ struct Names {
     limit: &'static str,
     usage: &'static str,
     inactive: &'static str,
-    /// The smallest limit from here up, beyond what is mounted.
+    /// The smallest limit from here up, beyond what is mounted. Whose it is, and what the others below that one use, is not
+    /// known.
     hidden_limit: Option<&'static str>,
 }
 

@@ -2,8 +2,9 @@
 //!
 //! 1. **Near** is less time to the limit, at the present pace, than the hand-over needs; or a share of the limit that is
 //!    taken as the limit itself.
-//! 2. **One odd reading is no alarm.** The first that is near is a suspicion; a later one confirms it, if the growth
-//!    *since the suspicion* is near, too. So whatever jumps and then stays is no alarm, unless it stays at the limit.
+//! 2. **One odd reading is no alarm.** One that is near is a suspicion; the next confirms it, if the growth *since the
+//!    suspicion* is near, too, and is a suspicion itself if not. So whatever jumps and then stays is no alarm, unless it
+//!    stays at the limit; and how long it has stayed says nothing of the growth after it.
 //! 3. **Between two looks nothing goes far.** What is left cannot be filled before the next look but one, by a process
 //!    that fills it as fast as was measured.
 
@@ -64,7 +65,7 @@ pub(crate) struct Trend {
     last: Option<(Instant, u64)>,
     /// Bytes a second; what shrinks counts as standing still, so that it does not hide the growth after it.
     pace: f64,
-    /// The first of the readings that were near, one after the other.
+    /// The latest reading that was near and confirmed nothing.
     suspected: Option<(Instant, u64)>,
 }
 
@@ -86,7 +87,12 @@ impl Trend {
             return false;
         };
         let Some((since, _)) = pace_since(suspected, now, reading) else { return false };
-        rule.is_full(reading) || rule.is_soon(reading, since)
+        let confirmed = rule.is_full(reading) || rule.is_soon(reading, since);
+        if !confirmed {
+            // A rest after a jump must not dilute the growth that comes after the rest.
+            self.suspected = Some((now, reading.working_set));
+        }
+        confirmed
     }
 
     /// How long after this reading the next one is due.

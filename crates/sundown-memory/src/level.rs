@@ -31,7 +31,8 @@ struct Names {
     limit: &'static str,
     usage: &'static str,
     inactive: &'static str,
-    /// The smallest limit from here up, beyond what is mounted.
+    /// The smallest limit from here up, beyond what is mounted. Whose it is, and what the others below that one use, is not
+    /// known.
     hidden_limit: Option<&'static str>,
 }
 
@@ -116,10 +117,10 @@ impl Level {
 
     /// The same failure in words.
     pub(crate) fn trouble(&self, failure: Failure) -> Trouble {
-        let file = self.dir.join(failure.file);
+        let (group, file) = (self.dir.clone(), failure.file);
         match failure.why {
-            Why::Io(error) => Trouble::Unreadable { file, error },
-            Why::Garbage => Trouble::Garbage { file },
+            Why::Io(error) => Trouble::Unseen { group, file, error },
+            Why::Garbage => Trouble::Garbage { group, file },
         }
     }
 }
@@ -208,17 +209,16 @@ mod tests {
         let trouble = |limit, usage, stat| {
             let tree = v2(limit, usage, stat);
             let trouble = read(&tree, Version::Two).expect_err("it is garbage");
-            trouble.replace(tree.path("group").to_str().unwrap(), "")
+            trouble.replace(tree.path("group").to_str().unwrap(), "G")
         };
         let good = "inactive_file 1\n";
-        assert_eq!(trouble("", "1\n", good), "/memory.max holds no number that a control group would write");
-        assert_eq!(
-            trouble("9\n", "", good),
-            "/memory.current holds no number that a control group would write"
-        );
+        let garbage = |file: &str| {
+            format!("the limit of G is not seen: {file} holds no number that a control group would write")
+        };
+        assert_eq!(trouble("", "1\n", good), garbage("memory.max"));
+        assert_eq!(trouble("9\n", "", good), garbage("memory.current"));
         for stat in ["", "anon 1\n", "inactive_file 1", "inactive_file x\n"] {
-            let expected = "/memory.stat holds no number that a control group would write";
-            assert_eq!(trouble("9\n", "1\n", stat), expected, "{stat:?}");
+            assert_eq!(trouble("9\n", "1\n", stat), garbage("memory.stat"), "{stat:?}");
         }
     }
 
@@ -247,6 +247,7 @@ mod tests {
         level.usage = File::open(tree.path("group")).unwrap();
         let failure = level.read().expect_err("a directory cannot be read");
         let trouble = level.trouble(failure).to_string();
-        assert!(trouble.contains("memory.current cannot be read: "), "{trouble}");
+        let expected = format!("the limit of {} is not seen: memory.current", level.dir.display());
+        assert!(trouble.starts_with(&format!("{expected} cannot be read: ")), "{trouble}");
     }
 }

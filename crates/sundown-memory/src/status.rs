@@ -14,7 +14,8 @@ pub enum Status {
     Limited {
         /// The smallest of those above this process, in bytes. All of them are watched.
         limit: u64,
-        /// The directory of the control group that has it.
+        /// The directory of the control group that has it. In version 1 one further up may have it, seen or not: then this
+        /// is the innermost that is under it.
         group: PathBuf,
     },
     /// There is none. One that is set later will be watched.
@@ -43,5 +44,28 @@ impl fmt::Display for Status {
             Status::Unlimited => f.write_str("memory is not limited"),
             Status::Off(trouble) => write!(f, "memory is not watched: {trouble}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{level::Version, tree::Tree};
+
+    #[test]
+    fn in_version_1_the_innermost_group_under_a_limit_stands_for_whose_it_is() {
+        let tree = Tree::new();
+        let level = |group: &str, limit: &str| {
+            tree.write(&format!("{group}/memory.limit_in_bytes"), limit);
+            tree.write(&format!("{group}/memory.usage_in_bytes"), "10\n");
+            tree.write(
+                &format!("{group}/memory.stat"),
+                "hierarchical_memory_limit 100\ntotal_inactive_file 0\n",
+            );
+            Level::open(tree.path(group), Version::One).expect("the files are there")
+        };
+        let levels = [level("kube/pod", "9223372036854771712\n"), level("kube", "100\n")];
+        let Status::Limited { limit, group } = Status::of(&levels) else { panic!("it is limited") };
+        assert_eq!((limit, group), (100, tree.path("kube/pod")));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-/// Why memory is not watched, or not at the moment.
+/// Why memory is not watched, or one of its limits is not seen.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Trouble {
@@ -10,7 +10,7 @@ pub enum Trouble {
     /// them, and in some sandboxes.
     #[error("no control group that counts this process's memory can be seen")]
     NoGroup,
-    /// A file cannot be read: it is not there, or not any more.
+    /// A file that says in which control group this process is cannot be read.
     #[error("{} cannot be read: {error}", file.display())]
     Unreadable {
         /// Which one.
@@ -19,10 +19,23 @@ pub enum Trouble {
         #[source]
         error: io::Error,
     },
-    /// A file holds something else than the kernel writes.
-    #[error("{} holds no number that a control group would write", file.display())]
+    /// A file of a control group cannot be read: not at the moment, or not any more. Other groups are watched still.
+    #[error("the limit of {} is not seen: {file} cannot be read: {error}", group.display())]
+    Unseen {
+        /// The directory of the group.
+        group: PathBuf,
+        /// The name of the file in it.
+        file: &'static str,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// A file of a control group holds something else than the kernel writes. Other groups are watched still.
+    #[error("the limit of {} is not seen: {file} holds no number that a control group would write", group.display())]
     Garbage {
-        /// Which one.
-        file: PathBuf,
+        /// The directory of the group.
+        group: PathBuf,
+        /// The name of the file in it.
+        file: &'static str,
     },
 }

@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread::{self, Thread},
     time::Duration,
 };
 
@@ -71,13 +71,13 @@ impl MemoryWatch {
     pub fn at(root: impl Into<PathBuf>) -> Self {
         let tell = |trouble: &Trouble| {
             // Nobody may be there to read it.
-            let _ = writeln!(io::stderr(), "sundown-memory: memory is not watched: {trouble}");
+            let _ = writeln!(io::stderr(), "{}", line(trouble));
         };
         MemoryWatch {
             root: root.into(),
             rule: Rule { lead: LEAD, full_at: FULL_AT },
             ballast: BALLAST,
-            tell: Box::new(tell),
+            tell: Arc::new(tell),
         }
     }
 
@@ -101,11 +101,13 @@ impl MemoryWatch {
         self
     }
 
-    /// Who is told when memory is not watched: that there is nothing to look at, by [`start`](Self::start), or the first
-    /// time that a file cannot be read, on the watch's thread. Called once at most. Default: a line on stderr, since an
-    /// alarm that is silently off is worse than a line too many, and no report is written before the end.
-    pub fn on_trouble(mut self, tell: impl FnOnce(&Trouble) + Send + 'static) -> Self {
-        self.tell = Box::new(tell);
+    /// Who is told when memory is not watched: that there is nothing to look at, by [`start`](Self::start), or that the
+    /// limit of one group is not seen, since a file cannot be read, on a thread of its own. Called once for each such
+    /// group, and once more if it fails again after it was seen five seconds or more after the call. Never called twice at
+    /// a time: whoever does not return is told no more. Default: a line on stderr, since an alarm that is silently off is
+    /// worse than a line too many, and no report is written before the end.
+    pub fn on_trouble(mut self, tell: impl Fn(&Trouble) + Send + Sync + 'static) -> Self {
+        self.tell = Arc::new(tell);
         self
     }
 
@@ -137,7 +139,8 @@ impl MemoryWatch {
         let (theirs, shutdown) = (stopped.clone(), shutdown.clone());
         let run = move || sentry.run(&shutdown, &theirs);
         let thread = thread::Builder::new().name("sundown-memory".into()).spawn(run);
-        Ok(Watching { status, stopped, thread: Some(thread.map_err(StartError::Thread)?) })
+        let thread = thread.map_err(StartError::Thread)?.thread().clone();
+        Ok(Watching { status, stopped, thread: Some(thread) })
     }
 }
 
@@ -157,6 +160,16 @@ impl fmt::Debug for MemoryWatch {
     }
 }
 
+/// What is written where nobody else is told.
+fn line(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::NoGroup | Trouble::Unreadable { .. } => {
+            format!("sundown-memory: memory is not watched: {trouble}")
+        }
+        Trouble::Unseen { .. } | Trouble::Garbage { .. } => format!("sundown-memory: {trouble}"),
+    }
+}
+
 /// Pages that are there: whatever is only promised is of no use when the limit is reached.
 fn ballast(bytes: usize) -> io::Result<Option<MmapMut>> {
     if bytes == 0 {
@@ -168,13 +181,14 @@ fn ballast(bytes: usize) -> io::Result<Option<MmapMut>> {
 }
 
 /// Memory is watched for as long as this is kept, and until unfinished jobs have been claimed: then the alarm has nothing
-/// left to do. Dropping it ends the watch; no alarm is raised after that.
+/// left to do. Dropping it ends the watch and waits for nothing: the alarm that is being raised at that moment is raised
+/// still, and none after it.
 #[must_use = "dropping it ends the watch: `let _watch = …` keeps it, `let _ = …` does not"]
 #[derive(Debug)]
 pub struct Watching {
     status: Status,
     stopped: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Thread>,
 }
 
 impl Watching {
@@ -188,11 +202,8 @@ impl Drop for Watching {
     fn drop(&mut self) {
         // Release: pairs with the thread's load, which follows the unparking or precedes its sleep.
         self.stopped.store(true, Ordering::Release);
-        let Some(thread) = self.thread.take() else { return };
-        thread.thread().unpark();
-        // Its last look is over in no time. It may be the thread itself that drops this, where it tells of trouble.
-        if thread.thread().id() != thread::current().id() {
-            let _ = thread.join();
+        if let Some(thread) = &self.thread {
+            thread.unpark();
         }
     }
 }
@@ -216,4 +227,20 @@ pub enum StartError {
     /// The system gives no thread.
     #[error("no thread could be started: {0}")]
     Thread(#[source] io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_group_that_is_not_seen_is_not_said_to_be_all_of_memory() {
+        let group = PathBuf::from("/sys/fs/cgroup/a");
+        let expected = "sundown-memory: the limit of /sys/fs/cgroup/a is not seen: memory.max holds no number that a \
+                        control group would write";
+        assert_eq!(line(&Trouble::Garbage { group, file: "memory.max" }), expected);
+        let expected = "sundown-memory: memory is not watched: no control group that counts this process's memory \
+                        can be seen";
+        assert_eq!(line(&Trouble::NoGroup), expected);
+    }
 }

@@ -10,11 +10,12 @@ use std::{
         Arc, Mutex,
         mpsc::{self, Receiver, RecvTimeoutError},
     },
+    thread,
     time::Duration,
 };
 
 use sundown::{Jobs, Reason, Report, Shutdown};
-use sundown_memory::{MemoryWatch, StartError, Status, Trouble};
+use sundown_memory::{MemoryWatch, StartError, Status, Trouble, Watching};
 use sundown_tokio::Tokio;
 use tokio::runtime::{Builder, Runtime};
 
@@ -127,7 +128,8 @@ fn no_alarm_is_raised_after_it_was_dropped() {
     let (service, tree) = (service(), Tree::with_group("268435456", 200 * MIB, 0));
     let (watch, told) = telling(&tree);
     drop(watch.start(&service.shutdown).unwrap());
-    assert_eq!(told.try_recv(), Err(mpsc::TryRecvError::Disconnected), "its thread is gone");
+    tree.set_usage(250 * MIB, 0);
+    assert_ended(&told);
     assert!(!service.shutdown.watch().is_draining());
 }
 
@@ -166,12 +168,13 @@ fn a_file_that_becomes_garbage_is_told_of_and_is_no_alarm_and_the_watch_goes_on(
     let _watch = watch.start(&service.shutdown).unwrap();
     tree.write("sys/fs/cgroup/service/memory.current", "999999999999 (not a number)\n");
     let line = told.recv_timeout(BOUND).unwrap();
-    assert!(line.ends_with("memory.current holds no number that a control group would write"), "{line}");
-    // Whoever was told once is gone: a second time there is nobody to tell.
-    assert_ended(&told);
+    let group = tree.path("sys/fs/cgroup/service");
+    let expected = format!("the limit of {} is not seen: memory.current holds no number", group.display());
+    assert!(line.starts_with(&expected), "{line}");
     assert!(!service.shutdown.watch().is_draining());
     tree.set_usage(250 * MIB, 0);
     service.shutdown.finished_blocking();
+    assert_ended(&told);
 }
 
 #[test]
@@ -193,16 +196,52 @@ fn who_panics_when_told_does_not_end_the_watch() {
 fn who_is_told_may_drop_the_watch() {
     let (service, tree) = (service(), Tree::with_group("268435456", 200 * MIB, 0));
     let kept = Arc::new(Mutex::new(None));
-    let (tell, told) = mpsc::channel::<()>();
+    let (tell, told) = mpsc::channel();
     let theirs = kept.clone();
     let watch = MemoryWatch::at(tree.root()).on_trouble(move |_| {
         drop(theirs.lock().unwrap().take());
-        drop(tell);
+        let _ = tell.send(());
     });
     *kept.lock().unwrap() = Some(watch.start(&service.shutdown).unwrap());
     tree.write("sys/fs/cgroup/service/memory.max", "?");
-    assert_eq!(told.recv_timeout(BOUND), Err(RecvTimeoutError::Disconnected));
+    assert_eq!(told.recv_timeout(BOUND), Ok(()));
     assert!(kept.lock().unwrap().is_none());
+}
+
+/// A watch whose teller has been told of trouble, and does not return before the sender is dropped.
+fn held_up(service: &Service, tree: &Tree) -> (Watching, mpsc::Sender<()>) {
+    let ((release, held), (tell, told)) = (mpsc::channel::<()>(), mpsc::channel());
+    let held = Mutex::new(held);
+    let watch = MemoryWatch::at(tree.root()).on_trouble(move |_| {
+        let _ = tell.send(());
+        let _ = held.lock().unwrap().recv();
+    });
+    let watch = watch.start(&service.shutdown).unwrap();
+    tree.write("sys/fs/cgroup/service/memory.current", "");
+    assert_eq!(told.recv_timeout(BOUND), Ok(()));
+    (watch, release)
+}
+
+#[test]
+fn who_never_returns_when_told_does_not_hold_up_the_drop() {
+    let (service, tree) = (service(), Tree::with_group("268435456", 200 * MIB, 0));
+    let (watch, _release) = held_up(&service, &tree);
+    let (done, dropped) = mpsc::channel();
+    thread::spawn(move || {
+        drop(watch);
+        let _ = done.send(());
+    });
+    assert_eq!(dropped.recv_timeout(BOUND), Ok(()));
+}
+
+#[test]
+fn who_never_returns_when_told_does_not_hold_up_the_alarm() {
+    let (service, tree) = (service(), Tree::with_group("268435456", 200 * MIB, 0));
+    let (_watch, _release) = held_up(&service, &tree);
+    tree.set_usage(250 * MIB, 0);
+    let (send, report) = mpsc::channel();
+    thread::spawn(move || send.send(service.shutdown.finished_blocking().reason));
+    assert_eq!(report.recv_timeout(BOUND), Ok(Reason::Memory));
 }
 
 #[test]

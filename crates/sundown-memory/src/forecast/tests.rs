@@ -88,6 +88,21 @@ fn growth_that_sets_in_late_is_noticed_in_time_for_something() {
 }
 
 #[test]
+fn growth_after_a_jump_and_a_rest_is_noticed_as_early_as_any_that_sets_in_late() {
+    // The jump is a suspicion as long as the average knows of it; the rest after it says nothing of what comes then.
+    for rest in [0.2, 0.6, 1.0] {
+        let used = |at: f64| if at < 1.0 { 30.0 } else { 226.0 + 100.0 * (at - 1.0 - rest).max(0.0) };
+        let load = Load { limit: 256, used };
+        let end = load.end();
+        for offset in (0..250).step_by(3).map(Duration::from_millis) {
+            let alarm = load.alarm(offset, end, |_| Duration::ZERO).expect("it is noticed");
+            let left = end - alarm;
+            assert!(left >= Duration::from_millis(200), "after {rest} s, from {offset:?} on: {left:?} left");
+        }
+    }
+}
+
+#[test]
 fn the_fastest_growth_from_far_away_does_not_reach_the_limit_unnoticed() {
     for limit in [256, 1024, 16 << 10] {
         let load = Load { limit, used: |at| 10.0 + 1000.0 * (at - 0.3).max(0.0) };
@@ -126,6 +141,11 @@ fn what_jumps_and_stays_below_the_limit_is_no_alarm() {
     // What a service loads when it starts.
     for to in [100.0, 180.0, 230.0, 242.0] {
         Load { limit: 256, used: |at| if at < 1.0 { 30.0 } else { to } }.assert_quiet("at once");
+    }
+    // Some pages come and go up there.
+    for (to, pages) in [(226.0, 1.0), (242.0, 0.5)] {
+        let unsteady = |at: f64| to + pages * (at * 40.0).sin();
+        Load { limit: 256, used: |at| if at < 1.0 { 30.0 } else { unsteady(at) } }.assert_quiet("unsteady");
     }
     Load { limit: 1024, used: |at| 30.0 + 300.0 * (at - 1.0).clamp(0.0, 2.5) }
         .assert_quiet("780 MiB in 2.5 s");

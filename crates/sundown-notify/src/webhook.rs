@@ -128,7 +128,8 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// A webhook that posts to this url, `http` or `https`. Userinfo in it is sent as Basic authentication.
+    /// A webhook that posts to this url, `http` or `https`. Userinfo in it is sent as Basic authentication. Errors and
+    /// reports show its scheme, host and port only: all else may be a secret.
     ///
     /// # Errors
     ///

@@ -40,7 +40,7 @@ const LEAST: usize = 512;
 ///
 /// 1. `payload` and `checkpoint` of the jobs, which it has only if [asked for](Self::with_payloads);
 /// 2. `took_ms`, `unused_ms` and `grace`;
-/// 3. of each job all but its id, `job`;
+/// 3. of each job all but its id, `job`, and of those in doubt that they are, `in_doubt`;
 /// 4. `failures`: who failed, and how;
 /// 5. the last jobs, of which `more` has the number;
 /// 6. `reason`.

@@ -109,6 +109,39 @@ async fn who_is_killed_after_the_hand_over_has_said_what_was_incomplete() {
 }
 
 #[tokio::test]
+async fn a_job_that_came_to_be_in_doubt_is_told_so_however_little_room_there_is() {
+    /// Leaves the first of its jobs in doubt.
+    struct Doubts(TerminationLog);
+
+    #[sundown::async_trait]
+    impl Notifier for Doubts {
+        async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
+            self.0.incomplete(hand_over).await?;
+            hand_over.doubt(hand_over.jobs()[0].key());
+            Ok(())
+        }
+
+        async fn finished(&self, report: &Report) -> Result<(), NotifyError> {
+            self.0.finished(report).await
+        }
+    }
+    for (most, has_details) in [(4096, true), (512, false)] {
+        for asked_for in [true, false] {
+            let log = Log::new();
+            let notifier = log.notifier().at_most(most);
+            let notifier = if asked_for { notifier.with_payloads() } else { notifier };
+            let report = go_down(Doubts(notifier), [("a", ()), ("b", ())]).await;
+            let message = log.message();
+            let told =
+                |at: usize| (message["jobs"][at]["job"].clone(), message["jobs"][at]["in_doubt"].clone());
+            let sure = if has_details { Value::Bool(false) } else { Value::Null };
+            assert_eq!(told(0), ("b".into(), sure), "{report}");
+            assert_eq!(told(1), ("a".into(), true.into()), "{report}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_hand_over_that_is_told_after_the_end_does_not_take_its_place() {
     /// Says that it is being serialised, and is when it is let.
     struct Slow(Sender<()>, Mutex<Receiver<()>>);

@@ -75,8 +75,8 @@ const SPARE: Duration = Duration::from_millis(200);
 ///
 /// Requests are made one after another, every batch once before any is tried again, and never past the deadline; no
 /// attempt may take more than its share of the time, or 250 ms if that is more. Tried again are connections that were
-/// refused or broke, time-outs, and 408, 425, 429 and 5xx: after 50 ms, doubled each time up to 1 s, with jitter; or
-/// after what `Retry-After` says. A wait that does not fit is cut, for one last attempt. All other 4xx refuse their
+/// refused or broke, time-outs, and 408, 425, 429 and 5xx: after 50 ms, doubled each time up to 1 s, with jitter; and
+/// after what `Retry-After` says besides. A wait that does not fit is cut, for one last attempt. All other 4xx refuse their
 /// batch for good. So do redirects, which are not followed: a `POST` may become a `GET` on the way, and a reply of 200
 /// from a login page would acknowledge jobs that nobody has seen.
 ///

@@ -222,6 +222,49 @@ fn what_a_link_failed_with_is_told_though_the_next_has_made_it_good() {
 }
 
 #[test]
+fn an_effect_that_nobody_wants_to_hear_of_is_no_failure_unless_all_links_failed() {
+    /// Takes over what somebody has to do.
+    struct TakesJobs;
+
+    #[sundown::async_trait]
+    impl Notifier for TakesJobs {
+        async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
+            hand_over.jobs().iter().for_each(|job| assert!(hand_over.acknowledge(job.key())));
+            Ok(())
+        }
+    }
+    let down = || Plan::that(Fault::Fails("the service is down".into()));
+    let outcomes = Simulation::seeded(13).run(|world| {
+        let link = || down().link(world, 0, &world.recorder());
+        let goes_down = |chain: First, count: usize| {
+            let jobs = Jobs::new();
+            let shutdown = Shutdown::embedded(world.runtime())
+                .component("jobs", jobs.clone())
+                .hand_over_to(chain)
+                .grace(Duration::from_secs(60))
+                .reserve(Reserve::HandOver, SLICE)
+                .start()
+                .unwrap();
+            let _commit = jobs.begin("commit", 0).unwrap().commit();
+            let _work: Vec<_> = (0..count).map(|n| jobs.begin(format!("job-{n}"), n).unwrap()).collect();
+            shutdown.begin("a test");
+            shutdown.hurry();
+            shutdown.finished_blocking()
+        };
+        let first = || First::new(world.runtime(), link());
+        [goes_down(first().then(TakesJobs), 2), goes_down(first().then(TakesJobs), 0), goes_down(first(), 0)]
+    });
+    let [some_jobs, no_jobs, all_failed] = outcomes.returned();
+    for report in [&some_jobs, &no_jobs] {
+        assert!(matches!(report.notifiers[0].incomplete, Outcome::Done(_)), "{report}");
+        let Outcome::Failed(why) = &report.notifiers[0].finished else { panic!("{report}") };
+        assert_eq!(why, "made good by others: link 1: the service is down");
+        assert_eq!(ids(&report.jobs.in_doubt), ["commit"], "{report}");
+    }
+    assert_eq!(failure(&all_failed), "1 of 1 jobs not acknowledged; link 1: the service is down");
+}
+
+#[test]
 fn all_links_are_prepared_and_told_of_the_beginning_and_the_end() {
     let ending = Simulation::seeded(8).run(|world| {
         let recorder = world.recorder();

@@ -27,8 +27,8 @@ const SPARE: Duration = Duration::from_millis(200);
 /// # Who has taken what
 ///
 /// Every link acknowledges for itself, and each job counts once: for the first that acknowledges it. What one leaves in
-/// doubt the next is offered, marked [in doubt](sundown::IncompleteJob::is_in_doubt), and if that one acknowledges it, it is handed
-/// over. In the end what nobody acknowledged is in doubt if any link left it so, else unacknowledged.
+/// doubt the next is offered, marked [in doubt](sundown::IncompleteJob::is_in_doubt), and if that one acknowledges it, it
+/// is handed over. In the end what nobody acknowledged is in doubt if any link left it so, else unacknowledged.
 ///
 /// Where all [jobs](HandOver::jobs) were acknowledged, the hand-over has succeeded, whoever failed on the way: what a link
 /// failed with is then told as an error of [`finished`](Notifier::finished), which is in the report and changes nothing

@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_util::future::{Either, join_all, select};
-use sundown::{HandOver, IncompleteJob, Notice, Notifier, NotifyError, Report, Runtime, async_trait};
+use sundown::{HandOver, Notice, Notifier, NotifyError, Report, Runtime, async_trait};
 
 use self::link::{Ending, Link, Work};
 use crate::offered::{Offered, is_open};
@@ -27,12 +27,14 @@ const SPARE: Duration = Duration::from_millis(200);
 /// # Who has taken what
 ///
 /// Every link acknowledges for itself, and each job counts once: for the first that acknowledges it. What one leaves in
-/// doubt the next is offered, marked [in doubt](IncompleteJob::is_in_doubt), and if that one acknowledges it, it is handed
-/// over. In the end what nobody acknowledged is in doubt if any link left it so, else unacknowledged.
+/// doubt the next is offered, marked [in doubt](sundown::IncompleteJob::is_in_doubt), and if that one acknowledges it, it
+/// is handed over. In the end what nobody acknowledged is in doubt if any link left it so, else unacknowledged.
 ///
-/// Where all jobs were acknowledged, the hand-over has succeeded, whoever failed on the way: what a link failed with is
-/// then told as an error of [`finished`](Notifier::finished), which is in the report and changes nothing else. Else the
-/// hand-over fails with what all links failed with.
+/// Where all [jobs](HandOver::jobs) were acknowledged, the hand-over has succeeded, whoever failed on the way: what a link
+/// failed with is then told as an error of [`finished`](Notifier::finished), which is in the report and changes nothing
+/// else. Effects that [had begun](HandOver::in_doubt) are offered likewise, but not everybody wants to hear of them: if
+/// nobody acknowledged one, that is a failure only where every link that was asked failed. Else the hand-over fails with
+/// what all links failed with.
 ///
 /// # Time
 ///
@@ -166,7 +168,7 @@ impl Notifier for First {
 
     async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
         let spare = SPARE.min(hand_over.deadline().remaining() / 10);
-        let mut wrong = Vec::new();
+        let (mut wrong, mut some_worked) = (Vec::new(), false);
         for (at, link) in self.links.iter().enumerate() {
             let left = hand_over.deadline().remaining().saturating_sub(spare);
             let until = self.runtime.now() + fair(left, self.links.len() - at);
@@ -177,7 +179,7 @@ impl Notifier for First {
             let (notifier, offer) = (link.notifier.clone(), rest.clone());
             let work = Box::pin(async move { notifier.incomplete(&offer).await });
             match self.call(link, work, until).await {
-                Some(Ok(())) => {}
+                Some(Ok(())) => some_worked = true,
                 Some(Err(why)) => wrong.push((at, why)),
                 None => {
                     // Nobody can know how far it came.
@@ -188,7 +190,7 @@ impl Notifier for First {
         }
         let (missing, all) = (hand_over.all().filter(|job| is_open(job)).count(), hand_over.all().len());
         // Not everybody wants to hear of effects that may have happened.
-        let is_done = wrong.is_empty() && hand_over.jobs().iter().all(IncompleteJob::is_acknowledged);
+        let is_done = some_worked && !hand_over.jobs().iter().any(is_open);
         if missing == 0 || is_done {
             *self.made_good() = wrong;
             return Ok(());

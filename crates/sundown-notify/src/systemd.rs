@@ -72,7 +72,8 @@ struct Shared {
     /// How often the manager wants to hear that we are alive.
     watchdog: Option<Result<Duration, String>>,
     manager: OnceLock<Arc<Manager>>,
-    /// The watchdog's thread ends when this is dropped. The lock guards the place it is in.
+    /// The watchdog's thread ends when this is dropped, with the last clone: after the end is told, release hooks may still
+    /// run, and the manager still watches. The lock guards the place it is in.
     feeding: Mutex<Option<Sender<()>>>,
 }
 
@@ -104,7 +105,11 @@ impl Systemd {
     }
 
     /// Says `WATCHDOG=1` twice in every `$WATCHDOG_USEC` as long as the service says that it is healthy, from the start
-    /// of the shutdown's threads to the end. Without this nothing is said, and with `WatchdogSec=` the manager kills.
+    /// of the shutdown's threads until the process ends or the last clone of this is gone. Without this nothing is said,
+    /// and with `WatchdogSec=` the manager kills.
+    ///
+    /// The manager keeps watching a service that stops, so the service has to say that it is healthy then, too: while it
+    /// drains, and while its release hooks run, which may still do so when the end is told.
     ///
     /// The closure is called on a thread of its own. That this thread runs says nothing of the service: ask what does
     /// its work. One that returns `false`, hangs or panics lets the manager kill the service, as it is meant to.
@@ -171,12 +176,8 @@ impl Systemd {
         let Some(manager) = self.manager()? else { return Ok(()) };
         let feeding = watchdog::feed(manager.clone(), *interval, is_healthy.clone())
             .map_err(|why| error("no thread for the watchdog").because(why))?;
-        self.replace_feeding(Some(feeding));
+        *self.shared.feeding.lock().unwrap_or_else(PoisonError::into_inner) = Some(feeding);
         Ok(())
-    }
-
-    fn replace_feeding(&self, feeding: Option<Sender<()>>) {
-        *self.shared.feeding.lock().unwrap_or_else(PoisonError::into_inner) = feeding;
     }
 }
 
@@ -209,7 +210,6 @@ impl Notifier for Systemd {
     }
 
     async fn finished(&self, report: &Report) -> Result<(), NotifyError> {
-        self.replace_feeding(None);
         self.tell(&format!("{}\n{}", status(&ending(report)), extend(report.unused)))?;
         let Some(manager) = self.manager()? else { return Ok(()) };
         manager.barrier(END.min(report.unused)).map_err(|why| {

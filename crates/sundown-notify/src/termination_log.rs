@@ -5,10 +5,10 @@ mod message;
 use std::{
     fmt,
     fs::{File, OpenOptions},
-    io,
+    io, mem,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use sundown::{HandOver, IncompleteJob, Notifier, NotifyError, Report, async_trait};
@@ -40,7 +40,7 @@ const LEAST: usize = 512;
 ///
 /// 1. `payload` and `checkpoint` of the jobs, which it has only if [asked for](Self::with_payloads);
 /// 2. `took_ms`, `unused_ms` and `grace`;
-/// 3. of each job all but its id, `job`;
+/// 3. of each job all but its id, `job`, and of those in doubt that they are, `in_doubt`;
 /// 4. `failures`: who failed, and how;
 /// 5. the last jobs, of which `more` has the number;
 /// 6. `reason`.
@@ -76,8 +76,17 @@ pub struct TerminationLog {
     payloads: bool,
     /// Open from the beginning, since at the end there may be no descriptors. `None`: there is no such file.
     file: OnceLock<Option<File>>,
-    /// What was offered, for the message at the end. The lock guards the list, no payload's code.
-    offered: Mutex<Vec<IncompleteJob>>,
+    /// The lock guards the file, too: its messages are written one after another. No payload's code runs under it.
+    told: Mutex<Told>,
+}
+
+/// What was told so far. The hand-over may still be told when the end is, where a payload is slow to serialise.
+#[derive(Default)]
+struct Told {
+    /// What was offered, for the message at the end.
+    offered: Vec<IncompleteJob>,
+    /// The message at the end is there, and stays.
+    is_over: bool,
 }
 
 impl TerminationLog {
@@ -95,7 +104,7 @@ impl TerminationLog {
             most: MOST,
             payloads: false,
             file: OnceLock::new(),
-            offered: Mutex::default(),
+            told: Mutex::default(),
         }
     }
 
@@ -131,14 +140,20 @@ impl TerminationLog {
         }
     }
 
-    fn write(&self, message: &Message<'_>) -> Result<(), NotifyError> {
+    /// Puts the message into the file, unless the last is there.
+    fn write(&self, message: &Message<'_>, is_last: bool) -> Result<(), NotifyError> {
         let Some(file) = self.file()? else { return Ok(()) };
         let text = message.fit(self.most);
+        let mut told = self.told();
+        if told.is_over {
+            return Ok(());
+        }
+        told.is_over = is_last;
         replace(file, &text).map_err(|why| error(&self.path, "was not written").because(why))
     }
 
-    fn offered(&self) -> Vec<IncompleteJob> {
-        std::mem::take(&mut *self.offered.lock().unwrap_or_else(PoisonError::into_inner))
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -161,14 +176,13 @@ impl Notifier for TerminationLog {
         if self.file()?.is_none() {
             return Ok(());
         }
-        self.write(&Message::incomplete(hand_over, self.payloads))?;
-        *self.offered.lock().unwrap_or_else(PoisonError::into_inner) = hand_over.all().cloned().collect();
-        Ok(())
+        self.told().offered = hand_over.all().cloned().collect();
+        self.write(&Message::incomplete(hand_over, self.payloads), false)
     }
 
     async fn finished(&self, report: &Report) -> Result<(), NotifyError> {
-        let offered = self.offered();
-        self.write(&Message::finished(report, &offered, self.payloads))
+        let offered = mem::take(&mut self.told().offered);
+        self.write(&Message::finished(report, &offered, self.payloads), true)
     }
 }
 

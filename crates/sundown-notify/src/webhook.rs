@@ -75,8 +75,8 @@ const SPARE: Duration = Duration::from_millis(200);
 ///
 /// Requests are made one after another, every batch once before any is tried again, and never past the deadline; no
 /// attempt may take more than its share of the time, or 250 ms if that is more. Tried again are connections that were
-/// refused or broke, time-outs, and 408, 425, 429 and 5xx: after 50 ms, doubled each time up to 1 s, with jitter; or
-/// after what `Retry-After` says. A wait that does not fit is cut, for one last attempt. All other 4xx refuse their
+/// refused or broke, time-outs, and 408, 425, 429 and 5xx: after 50 ms, doubled each time up to 1 s, with jitter; and
+/// after what `Retry-After` says besides. A wait that does not fit is cut, for one last attempt. All other 4xx refuse their
 /// batch for good. So do redirects, which are not followed: a `POST` may become a `GET` on the way, and a reply of 200
 /// from a login page would acknowledge jobs that nobody has seen.
 ///
@@ -97,7 +97,7 @@ const SPARE: Duration = Duration::from_millis(200);
 /// The connection is made when draining begins, for the news of it, and kept for the hand-over: up to three minutes, if
 /// the monitor keeps it as long. A monitor that has closed it in between is connected anew.
 ///
-/// A name is looked up when the shutdown is started, and again for each request. What was found last is used where a
+/// A name is looked up when the shutdown is started, and again for each request, on one thread at most. What was found last is used where a
 /// lookup fails, takes longer than a quarter of the request's time, or can have no thread of its own. Such an address
 /// may be out of date: over https the certificate still has to be for the name; over http nobody vouches for who
 /// answers there, so use https where addresses pass from one service to another. Where no thread can be had for the
@@ -128,7 +128,8 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// A webhook that posts to this url, `http` or `https`. Userinfo in it is sent as Basic authentication.
+    /// A webhook that posts to this url, `http` or `https`. Userinfo in it is sent as Basic authentication. Errors and
+    /// reports show its scheme, host and port only: all else may be a secret.
     ///
     /// # Errors
     ///

@@ -3,16 +3,26 @@
 
 #![allow(clippy::unwrap_used, reason = "what helps tests is a test")]
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt, io,
+    net::TcpListener,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use sundown::{
-    HandOver, IncompleteJob, JobLine, Jobs, Notifier, NotifyError, Outcome, Report, Reserve, Shutdown,
-    StartError,
+    AbortHandle, Accept, BoxFuture, Drive, HandOver, IncompleteJob, JobLine, Jobs, Notifier, NotifyError,
+    Outcome, Report, Reserve, Runtime, Shutdown, StartError,
+    host::{Awaited, Host},
 };
 use sundown_notify::First;
 use sundown_testkit::{
     Fault, Faulty, Method, Recorder, TakesOver,
-    simulation::{Simulation, World},
+    simulation::{Simulation, Virtual, World},
 };
 
 /// How long the hand-over may take in these tests.
@@ -222,6 +232,49 @@ fn what_a_link_failed_with_is_told_though_the_next_has_made_it_good() {
 }
 
 #[test]
+fn an_effect_that_nobody_wants_to_hear_of_is_no_failure_unless_all_links_failed() {
+    /// Takes over what somebody has to do.
+    struct TakesJobs;
+
+    #[sundown::async_trait]
+    impl Notifier for TakesJobs {
+        async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
+            hand_over.jobs().iter().for_each(|job| assert!(hand_over.acknowledge(job.key())));
+            Ok(())
+        }
+    }
+    let down = || Plan::that(Fault::Fails("the service is down".into()));
+    let outcomes = Simulation::seeded(13).run(|world| {
+        let link = || down().link(world, 0, &world.recorder());
+        let goes_down = |chain: First, count: usize| {
+            let jobs = Jobs::new();
+            let shutdown = Shutdown::embedded(world.runtime())
+                .component("jobs", jobs.clone())
+                .hand_over_to(chain)
+                .grace(Duration::from_secs(60))
+                .reserve(Reserve::HandOver, SLICE)
+                .start()
+                .unwrap();
+            let _commit = jobs.begin("commit", 0).unwrap().commit();
+            let _work: Vec<_> = (0..count).map(|n| jobs.begin(format!("job-{n}"), n).unwrap()).collect();
+            shutdown.begin("a test");
+            shutdown.hurry();
+            shutdown.finished_blocking()
+        };
+        let first = || First::new(world.runtime(), link());
+        [goes_down(first().then(TakesJobs), 2), goes_down(first().then(TakesJobs), 0), goes_down(first(), 0)]
+    });
+    let [some_jobs, no_jobs, all_failed] = outcomes.returned();
+    for report in [&some_jobs, &no_jobs] {
+        assert!(matches!(report.notifiers[0].incomplete, Outcome::Done(_)), "{report}");
+        let Outcome::Failed(why) = &report.notifiers[0].finished else { panic!("{report}") };
+        assert_eq!(why, "made good by others: link 1: the service is down");
+        assert_eq!(ids(&report.jobs.in_doubt), ["commit"], "{report}");
+    }
+    assert_eq!(failure(&all_failed), "1 of 1 jobs not acknowledged; link 1: the service is down");
+}
+
+#[test]
 fn all_links_are_prepared_and_told_of_the_beginning_and_the_end() {
     let ending = Simulation::seeded(8).run(|world| {
         let recorder = world.recorder();
@@ -243,6 +296,73 @@ fn all_links_are_prepared_and_told_of_the_beginning_and_the_end() {
         }
     });
     ending.returned();
+}
+
+/// Counts the places that are made.
+struct Counts(Virtual, Arc<AtomicUsize>);
+
+impl Runtime for Counts {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn sleep_until(&self, at: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        self.0.sleep_until(at)
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) -> AbortHandle {
+        self.0.spawn(task)
+    }
+
+    fn private(&self) -> io::Result<Box<dyn Drive>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(Lingers(self.0.private()?, self.0.host())))
+    }
+
+    fn adopt(&self, listener: TcpListener) -> io::Result<Box<dyn Accept>> {
+        self.0.adopt(listener)
+    }
+
+    fn host(&self) -> Arc<dyn Host> {
+        self.0.host()
+    }
+}
+
+/// Takes a moment to be left.
+struct Lingers(Box<dyn Drive>, Arc<dyn Host>);
+
+impl Drive for Lingers {
+    fn drive(&mut self, future: Pin<&mut (dyn Future<Output = ()> + Send + '_)>) {
+        self.0.drive(future);
+        self.1.wait(&mut Never, Some(self.1.now() + Duration::from_millis(10)));
+    }
+}
+
+struct Never;
+
+impl Awaited for Never {
+    fn is_ready(&mut self) -> bool {
+        false
+    }
+
+    fn block(&mut self, _: Option<Instant>) -> bool {
+        unreachable!("a simulated host asks whether it is ready")
+    }
+}
+
+#[test]
+fn a_link_keeps_its_place_though_a_call_before_is_given_up() {
+    Simulation::sweep(0..50, |simulation| {
+        let made = Arc::new(AtomicUsize::new(0));
+        let counted = made.clone();
+        let ending = simulation.run(move |world| {
+            let link = Faulty::new(world.runtime(), TakesOver::all()).before(Method::Draining, Fault::Hangs);
+            hand_over(world, First::new(Counts(world.runtime(), counted), link), 1).unwrap()
+        });
+        let report = ending.returned();
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(made.load(Ordering::Relaxed), 1, "{report}");
+    });
 }
 
 #[test]

@@ -35,8 +35,15 @@ pub(super) struct Message<'a> {
     payloads: bool,
 }
 
-/// A job that is told: as it was offered, or, where it was not, as the report has it.
-enum Job<'a> {
+/// A job that is told.
+struct Job<'a> {
+    known: Known<'a>,
+    /// As the list says that it is in: what was offered says how it was then.
+    in_doubt: bool,
+}
+
+/// A job as it was offered, or, where it was not, as the report has it.
+enum Known<'a> {
     Offered(&'a IncompleteJob),
     Reported(&'a JobLine),
 }
@@ -55,6 +62,8 @@ impl<'a> Message<'a> {
     /// Of the hand-over: these jobs are incomplete.
     pub(super) fn incomplete(hand_over: &'a HandOver, payloads: bool) -> Self {
         let counts = json!({ "incomplete": hand_over.jobs().len(), "in_doubt": hand_over.in_doubt().len() });
+        let offered =
+            |job: &'a IncompleteJob| Job { known: Known::Offered(job), in_doubt: job.is_in_doubt() };
         Message {
             phase: "incomplete",
             shutdown: hand_over.shutdown().to_string(),
@@ -62,7 +71,7 @@ impl<'a> Message<'a> {
             numbers: vec![("counts", counts)],
             times: Vec::new(),
             failures: Vec::new(),
-            jobs: hand_over.all().map(Job::Offered).collect(),
+            jobs: hand_over.all().map(offered).collect(),
             payloads,
         }
     }
@@ -70,9 +79,12 @@ impl<'a> Message<'a> {
     /// Of the end: nobody has taken these jobs over. What was offered is known better than the report has it.
     pub(super) fn finished(report: &'a Report, offered: &'a [IncompleteJob], payloads: bool) -> Self {
         let known: HashMap<Key, &IncompleteJob> = offered.iter().map(|job| (job.key(), job)).collect();
-        let left = report.jobs.unacknowledged.iter().chain(&report.jobs.in_doubt);
-        let job =
-            |line: &'a JobLine| known.get(&line.key).map_or(Job::Reported(line), |job| Job::Offered(job));
+        let job = |in_doubt, line: &'a JobLine| {
+            let known = known.get(&line.key).map_or(Known::Reported(line), |job| Known::Offered(job));
+            Job { known, in_doubt }
+        };
+        let unacknowledged = report.jobs.unacknowledged.iter().map(|line| job(false, line));
+        let in_doubt = report.jobs.in_doubt.iter().map(|line| job(true, line));
         Message {
             phase: "finished",
             shutdown: report.shutdown.to_string(),
@@ -84,7 +96,7 @@ impl<'a> Message<'a> {
                 ("grace", report.grace.to_string().into()),
             ],
             failures: failures(report).take(FAILURES).map(|text| shortened(&text)).collect(),
-            jobs: left.map(job).collect(),
+            jobs: unacknowledged.chain(in_doubt).collect(),
             payloads,
         }
     }
@@ -144,17 +156,21 @@ impl<'a> Message<'a> {
 
 impl Job<'_> {
     fn shown(&self, details: bool, payloads: bool, most: usize) -> Value {
-        match self {
-            Job::Offered(job) if !details => json!({ "job": job.id() }),
-            Job::Reported(job) if !details => json!({ "job": job.id }),
-            Job::Reported(job) => json!({ "job": job.id, "key": job.key, "component": job.component }),
+        let mut shown = match self.known {
+            Known::Offered(job) if !details => json!({ "job": job.id() }),
+            Known::Reported(job) if !details => json!({ "job": job.id }),
+            Known::Reported(job) => json!({ "job": job.id, "key": job.key, "component": job.component }),
             // What cannot be made, or is longer than all may be, is left out.
-            Job::Offered(job) => payloads
+            Known::Offered(job) => payloads
                 .then(|| encode_within(job, most).ok())
                 .flatten()
                 .and_then(|text| serde_json::from_slice(&text).ok())
                 .unwrap_or_else(|| json!(Facts::of(job))),
+        };
+        if details || self.in_doubt {
+            shown["in_doubt"] = self.in_doubt.into();
         }
+        shown
     }
 }
 

@@ -4,7 +4,7 @@
 //!    batch that fails does not starve those behind it.
 //! 2. No attempt and no wait goes past the time there is, which is asked for anew each time: the deadline is live.
 //! 3. Waits grow and are spread at random, so that a crowd of instances that go down together does not knock at a
-//!    restarting monitor in step.
+//!    restarting monitor in step. A time that the server names comes on top: none at all is no leave to knock at once.
 
 use std::{
     thread,
@@ -74,7 +74,7 @@ impl Waiting {
             Err(failure) => match failure.again {
                 Again::Never => return None,
                 Again::Soon => backoff(attempts, fastrand::f64()),
-                Again::After(wait) => wait,
+                Again::After(wait) => wait.saturating_add(backoff(attempts, fastrand::f64())),
             },
         };
         let wait = fit(wait, left)?;
@@ -106,7 +106,7 @@ fn fit(wait: Duration, left: Duration) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::verdict::Failure, *};
 
     const fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -117,6 +117,32 @@ mod tests {
         let longest: Vec<_> = [1, 2, 3, 6, 99].map(|attempts| backoff(attempts, 1.0)).into();
         assert_eq!(longest, [ms(50), ms(100), ms(200), ms(1000), ms(1000)]);
         assert_eq!(backoff(1, 0.0), ms(25));
+    }
+
+    #[test]
+    fn a_server_that_names_no_time_at_all_is_not_asked_without_a_pause() {
+        let until = Instant::now() + ms(300);
+        let left = || until.saturating_duration_since(Instant::now());
+        let mut attempts = 0;
+        deliver(Batches::new([b"{}".to_vec()].into_iter(), 1, 64), left, |_, _| {
+            attempts += 1;
+            let (why, again) = ("status 503".into(), Again::After(Duration::ZERO));
+            Err(Failure { why, in_doubt: false, again })
+        });
+        // After 25, 50 and 100 ms at least, and at the end.
+        assert!((1..=10).contains(&attempts), "{attempts} attempts");
+    }
+
+    #[test]
+    fn a_time_that_the_server_names_is_spread_too() {
+        let batch = || Batches::new([b"{}".to_vec()].into_iter(), 1, 64).next().unwrap();
+        let after = |wait| Err(Failure { why: String::new(), in_doubt: false, again: Again::After(wait) });
+        for wait in [Duration::ZERO, ms(1000)] {
+            let earliest = Instant::now() + wait + ms(25);
+            let waiting = Waiting::after(batch(), 1, &after(wait), ms(60_000)).unwrap();
+            assert!(waiting.until >= earliest);
+        }
+        assert!(Waiting::after(batch(), 1, &after(Duration::MAX), ms(1000)).is_some());
     }
 
     #[test]

@@ -1,12 +1,13 @@
-//! Where a webhook posts to. What it keeps true: credentials of the url go into a header and nowhere else; what is
-//! shown of the url has neither userinfo nor query.
+//! Where a webhook posts to. What it keeps true: the userinfo of the url goes into a header and nowhere else; what is
+//! shown of the url is its scheme, its host and its port. All the rest may be a secret: the webhooks of chats have their
+//! token in the path.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use percent_encoding::percent_decode_str;
 use ureq::http::{HeaderValue, Uri};
 
-/// Why a text is no url of a [`Webhook`](super::Webhook). What is shown of it has neither userinfo nor query, which
-/// may be secrets.
+/// Why a text is no url of a [`Webhook`](super::Webhook). What is shown of it is its scheme, host and port: userinfo,
+/// path and query may be secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WebhookError {
@@ -39,7 +40,7 @@ pub(super) struct Endpoint {
     pub(super) uri: Uri,
     /// What stands for the userinfo.
     pub(super) authorization: Option<HeaderValue>,
-    /// What may be shown: without userinfo and query.
+    /// What may be shown: scheme, host and port.
     pub(super) shown: String,
 }
 
@@ -47,11 +48,11 @@ impl Endpoint {
     pub(super) fn parse(text: &str) -> Result<Self, WebhookError> {
         let wrong = |why: &str| WebhookError::NotAUrl { url: redacted(text), why: why.into() };
         let (scheme, rest) =
-            text.split_once("://").ok_or_else(|| wrong("it does not begin with http:// or https://"))?;
+            scheme(text).ok_or_else(|| wrong("it does not begin with http:// or https://"))?;
         if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
             return Err(WebhookError::NotHttp { url: redacted(text), scheme: scheme.into() });
         }
-        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let (authority, path) = authority(rest);
         let (userinfo, host) = match authority.rsplit_once('@') {
             Some((userinfo, host)) => (Some(userinfo), host),
             None => (None, authority),
@@ -66,7 +67,7 @@ impl Endpoint {
         if port.is_some_and(|port| !port.is_empty() && port.parse::<u16>().is_err()) {
             return Err(wrong("its port is no number up to 65535"));
         }
-        let shown = format!("{}://{host}{}", scheme.to_ascii_lowercase(), uri.path());
+        let shown = format!("{}://{host}", scheme.to_ascii_lowercase());
         Ok(Endpoint { uri, authorization: userinfo.map(basic), shown })
     }
 
@@ -89,16 +90,27 @@ fn basic(userinfo: &str) -> HeaderValue {
     value
 }
 
+/// What a text begins with, and what is behind that.
+fn scheme(text: &str) -> Option<(&str, &str)> {
+    let is_scheme = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    text.split_once("://").filter(|(scheme, _)| is_scheme(scheme))
+}
+
+/// Userinfo, host and port, and what is behind them.
+fn authority(rest: &str) -> (&str, &str) {
+    rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()))
+}
+
 /// What may be shown of a text that is no url: rather too little of it.
 fn redacted(text: &str) -> String {
-    let (scheme, rest) = match text.split_once("://") {
+    let (scheme, rest) = match scheme(text) {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
         None => (String::new(), text),
     };
-    match rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len())) {
-        // A password with a question mark in it, or a query with an address.
-        (_, query) if query.contains('@') => format!("{scheme}…"),
-        (rest, _) => scheme + rest.rsplit_once('@').map_or(rest, |(_, host)| host),
+    match authority(rest) {
+        // A password with a slash or a question mark in it, or a query with an address.
+        (_, behind) if behind.contains('@') => format!("{scheme}…"),
+        (authority, _) => scheme + authority.rsplit_once('@').map_or(authority, |(_, host)| host),
     }
 }
 
@@ -114,16 +126,16 @@ mod tests {
     fn what_is_no_url_of_a_monitor_is_refused_by_name() {
         assert_eq!(
             error("monitor/events"),
-            "webhook url `monitor/events` is no url: it does not begin with http:// or https://"
+            "webhook url `monitor` is no url: it does not begin with http:// or https://"
         );
         assert_eq!(error(""), "webhook url `` is no url: it does not begin with http:// or https://");
         assert_eq!(
             error("http://mon itor/"),
-            "webhook url `http://mon itor/` is no url: invalid uri character"
+            "webhook url `http://mon itor` is no url: invalid uri character"
         );
         assert_eq!(
             error("amqp://monitor/"),
-            "webhook url `amqp://monitor/` is for `amqp`, not for http or https"
+            "webhook url `amqp://monitor` is for `amqp`, not for http or https"
         );
         for text in ["http://", "http:///events", "https://:8080/", "http://me@/", "http://?q"] {
             assert!(error(text).ends_with("has no host"), "{text}: {}", error(text));
@@ -142,9 +154,27 @@ mod tests {
             "http://me:s3cr3t/x?y@mon itor/",
             "http://mon itor/?token=s3cr3t",
             "http://mon itor/?a@b=s3cr3t#s3cr3t",
+            "http://me:s3/cr3t@monitor/s3cr3t",
+            "hooks.chat.example/services/s3cr3t",
+            "hooks.chat.example/services/s3cr3t?then=http://monitor",
+            "https:/hooks.chat.example/services/s3cr3t",
+            "ftp://hooks.chat.example/services/s3cr3t",
+            "http://hooks.chat.example:99999/services/s3cr3t",
+            "http://hooks.chat.example/services/s3 cr3t",
         ] {
             let error = error(text);
-            assert!(!error.contains("s3cr3t"), "{error}");
+            assert!(!error.contains("s3") && !error.contains("cr3t"), "{error}");
+        }
+    }
+
+    #[test]
+    fn of_a_url_only_scheme_host_and_port_are_shown() {
+        for (text, shown) in [
+            ("https://hooks.chat.example/services/T0/B0/s3cr3t", "https://hooks.chat.example"),
+            ("https://me:s3cr3t@monitor:8443/s3cr3t/events?token=s3cr3t#s3cr3t", "https://monitor:8443"),
+            ("http://[::1]:80", "http://[::1]:80"),
+        ] {
+            assert_eq!(Endpoint::parse(text).unwrap().shown, shown);
         }
     }
 
@@ -152,10 +182,9 @@ mod tests {
     fn userinfo_becomes_a_header_and_is_not_shown() {
         let endpoint = Endpoint::parse("HTTPS://me:p%40ss@monitor:8443/events?token=s3cr3t#x").unwrap();
         assert_eq!(endpoint.uri.to_string(), "https://monitor:8443/events?token=s3cr3t");
-        assert_eq!(endpoint.shown, "https://monitor:8443/events");
+        assert_eq!(endpoint.shown, "https://monitor:8443");
         // printf 'me:p@ss' | base64
         assert_eq!(endpoint.authorization.unwrap(), "Basic bWU6cEBzcw==");
-        assert_eq!(Endpoint::parse("http://monitor").unwrap().shown, "http://monitor/");
     }
 
     #[test]

@@ -5,13 +5,18 @@ use std::{
     path::PathBuf,
     process,
     sync::{
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
-        mpsc::{Sender, channel},
+        mpsc::{Receiver, Sender, channel},
     },
+    thread::{self, JoinHandle},
+    time::Instant,
 };
 
+use futures_util::FutureExt;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
-use sundown::{HandOver, Notifier, NotifyError};
+use sundown::{HandOver, Notifier, NotifyError, Report};
 use sundown_notify::TerminationLog;
 
 use crate::service::{go_down, go_down_telling, letters};
@@ -101,6 +106,81 @@ async fn who_is_killed_after_the_hand_over_has_said_what_was_incomplete() {
     assert!(report.is_clean(), "{report}");
     let message: Value = serde_json::from_str(&told.recv().unwrap()).unwrap();
     assert_eq!((&message["phase"], &message["jobs"][0]["job"]), (&"incomplete".into(), &"a".into()));
+}
+
+#[tokio::test]
+async fn a_job_that_came_to_be_in_doubt_is_told_so_however_little_room_there_is() {
+    /// Leaves the first of its jobs in doubt.
+    struct Doubts(TerminationLog);
+
+    #[sundown::async_trait]
+    impl Notifier for Doubts {
+        async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
+            self.0.incomplete(hand_over).await?;
+            hand_over.doubt(hand_over.jobs()[0].key());
+            Ok(())
+        }
+
+        async fn finished(&self, report: &Report) -> Result<(), NotifyError> {
+            self.0.finished(report).await
+        }
+    }
+    for (most, has_details) in [(4096, true), (512, false)] {
+        for asked_for in [true, false] {
+            let log = Log::new();
+            let notifier = log.notifier().at_most(most);
+            let notifier = if asked_for { notifier.with_payloads() } else { notifier };
+            let report = go_down(Doubts(notifier), [("a", ()), ("b", ())]).await;
+            let message = log.message();
+            let told =
+                |at: usize| (message["jobs"][at]["job"].clone(), message["jobs"][at]["in_doubt"].clone());
+            let sure = if has_details { Value::Bool(false) } else { Value::Null };
+            assert_eq!(told(0), ("b".into(), sure), "{report}");
+            assert_eq!(told(1), ("a".into(), true.into()), "{report}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hand_over_that_is_told_after_the_end_does_not_take_its_place() {
+    /// Says that it is being serialised, and is when it is let.
+    struct Slow(Sender<()>, Mutex<Receiver<()>>);
+
+    impl Serialize for Slow {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let _ = self.0.send(());
+            let _ = self.1.lock().unwrap().recv();
+            serializer.serialize_unit()
+        }
+    }
+
+    /// Tells the hand-over on a thread of its own, which it leaves here.
+    struct Beside(Arc<TerminationLog>, Mutex<Receiver<()>>, Arc<Mutex<Option<JoinHandle<()>>>>);
+
+    #[sundown::async_trait]
+    impl Notifier for Beside {
+        async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
+            let (log, offer) = (self.0.clone(), hand_over.rest(Instant::now()));
+            let tells = move || log.incomplete(&offer).now_or_never().unwrap().unwrap();
+            *self.2.lock().unwrap() = Some(thread::spawn(tells));
+            self.1.lock().unwrap().recv().unwrap();
+            hand_over.acknowledge(hand_over.jobs()[0].key());
+            Ok(())
+        }
+
+        async fn finished(&self, report: &Report) -> Result<(), NotifyError> {
+            self.0.finished(report).await
+        }
+    }
+    let log = Log::new();
+    let ((begins, has_begun), (let_go, may_go)) = (channel(), channel());
+    let thread = Arc::default();
+    let beside = Beside(Arc::new(log.notifier().with_payloads()), Mutex::new(has_begun), Arc::clone(&thread));
+    let report = go_down(beside, [("a", Slow(begins, Mutex::new(may_go)))]).await;
+    drop(let_go);
+    thread.lock().unwrap().take().unwrap().join().unwrap();
+    assert_eq!(log.message()["phase"], "finished", "{report}");
+    assert_eq!(log.message()["counts"]["handed_over"], 1);
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ async fn a_reply_that_names_half_of_them_takes_half_of_them() {
     assert_eq!(unacknowledged, ["a", "d"]);
     assert!(in_doubt.is_empty());
     assert_eq!(monitor.jobs().len(), 1, "who was not named is refused");
-    let url = monitor.url();
+    let url = format!("http://{}", monitor.address());
     let expected = format!(
         "webhook {url}: 2 of 4 jobs not acknowledged, the last failure: a reply names 2 of its 4 events"
     );

@@ -42,7 +42,7 @@ async fn wrong_options_fail_the_start_by_name() {
         (new().source("my service"), "the source is empty, or has white space or control characters"),
     ] {
         let error = told(&start(webhook).expect_err("it does not start"));
-        assert!(error.ends_with(&format!("webhook http://monitor.example/events: {expected}")), "{error}");
+        assert!(error.ends_with(&format!("webhook http://monitor.example: {expected}")), "{error}");
     }
 }
 
@@ -72,16 +72,19 @@ async fn a_monitor_is_found_by_its_name_and_gets_to_know_it() {
 }
 
 #[tokio::test]
-async fn headers_and_userinfo_are_sent_and_not_shown() {
+async fn headers_userinfo_path_and_query_are_sent_and_not_shown() {
     let monitor = Monitor::start(|_, _| status("403 Forbidden"));
-    let url = format!("http://me:s3cr3t@{}/events?token=s3cr3t", monitor.address());
+    let url = format!("http://me:s3cr3t@{}/hooks/s3cr3t?token=s3cr3t", monitor.address());
     let webhook = Webhook::new(url).unwrap().header("x-tenant", "s3cr3t");
     assert!(!format!("{webhook:?}").contains("s3cr3t"));
     let report = go_down(webhook, letters(1)).await;
     assert!(!report.to_string().contains("s3cr3t"), "{report}");
-    assert!(failure(&report).starts_with(&format!("webhook {}: 1 of 1 jobs", monitor.url())), "{report}");
+    assert!(
+        failure(&report).starts_with(&format!("webhook http://{}: 1 of 1 jobs", monitor.address())),
+        "{report}"
+    );
     let request = &monitor.jobs()[0];
-    assert!(request.head.starts_with("POST /events?token=s3cr3t HTTP/1.1\r\n"));
+    assert!(request.head.starts_with("POST /hooks/s3cr3t?token=s3cr3t HTTP/1.1\r\n"));
     assert_eq!(request.header("authorization"), Some("Basic bWU6czNjcjN0"));
     assert_eq!(request.header("host"), Some(monitor.address().to_string().as_str()));
     assert_eq!(request.header("x-tenant"), Some("s3cr3t"));

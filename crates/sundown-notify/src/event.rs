@@ -106,11 +106,13 @@ pub(crate) fn job<'a, D: Serialize>(
     Event::new(r#type, id(hand_over, job.key()), source, job.id().as_str().into(), data)
 }
 
-/// The same with all that is known; without payload and checkpoint, and with an `error`, if they do not serialise.
-pub(crate) fn whole(source: &str, hand_over: &HandOver, place: usize) -> Vec<u8> {
+/// The same with all that is known; without payload and checkpoint, and with an `error`, if they do not serialise: the
+/// error is told, too.
+pub(crate) fn whole(source: &str, hand_over: &HandOver, place: usize, wrong: impl FnOnce(&str)) -> Vec<u8> {
     let event = job(source, hand_over, place, Whole::of(hand_over, hand_over.at(place)));
     event.encode().unwrap_or_else(|error| {
         let error = format!("the payload or the checkpoint does not serialise: {error}");
+        wrong(&error);
         let event = job(source, hand_over, place, Bare::of(hand_over, hand_over.at(place), error));
         event.encode().expect("text and numbers serialise")
     })

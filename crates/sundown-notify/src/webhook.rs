@@ -34,7 +34,7 @@ use self::{
     batch::Batches,
     client::{Client, Common},
     endpoint::Endpoint,
-    offer::Offer,
+    offer::{Emptied, Offer},
     resolver::Names,
     signature::Key,
 };
@@ -85,8 +85,8 @@ const SPARE: Duration = Duration::from_millis(200);
 /// # Payloads
 ///
 /// They are serialised for the batch that is sent next. One that returns an error or panics costs its event the
-/// payload and the checkpoint, no more: the event has `null` in their places and the error's text as `error` in its
-/// data. One that never returns holds up the batches behind it.
+/// payload and the checkpoint: the event has `null` in their places and the error's text as `error` in its data. The job
+/// can be acknowledged all the same; but the hand-over has then failed, and the report says for which job. One that never returns holds up the batches behind it.
 ///
 /// # Network
 ///
@@ -303,14 +303,17 @@ impl Notifier for Webhook {
         let spare = SPARE.min(hand_over.deadline().remaining() / 10);
         let left = || hand_over.deadline().remaining().saturating_sub(spare);
         let places = 0..hand_over.all().len();
-        let events = places.map(|place| event::whole(&self.source, hand_over, place));
+        let emptied = Emptied::default();
+        let events = places.map(|place| {
+            event::whole(&self.source, hand_over, place, |why| emptied.note(hand_over.at(place), why))
+        });
         let batches = Batches::new(events, self.most_events, self.most_bytes);
         delivery::deliver(batches, left, |batch, within| {
             let verdict = client.post(batch, within);
             offer.settle(batch, &verdict);
             verdict
         });
-        offer.end().map_err(|missing| self.error(missing))
+        offer.end().and_then(|()| emptied.end()).map_err(|wrong| self.error(wrong))
     }
 
     /// Tells of the end, for at most 0.5 s of what is unused of the grace: the exit waits for it.

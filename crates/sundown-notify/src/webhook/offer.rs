@@ -1,14 +1,37 @@
 //! What has become of the jobs so far.
 
-use std::collections::HashSet;
+use std::{cell::RefCell, collections::HashSet};
 
-use sundown::{HandOver, Key};
+use sundown::{HandOver, IncompleteJob, Key};
 
 use super::{batch::Batch, verdict::Verdict};
 use crate::{
     event,
     offered::{Offered, has_ended},
 };
+
+/// The jobs that were sent without what somebody needs to do them.
+#[derive(Default)]
+pub(super) struct Emptied(RefCell<Vec<String>>);
+
+impl Emptied {
+    /// As many as an error names.
+    const NAMED: usize = 3;
+
+    pub(super) fn note(&self, job: &IncompleteJob, why: &str) {
+        self.0.borrow_mut().push(format!("{}: {why}", job.id()));
+    }
+
+    pub(super) fn end(&self) -> Result<(), String> {
+        let emptied = self.0.borrow();
+        let named = emptied.iter().take(Self::NAMED).cloned().collect::<Vec<_>>().join("; ");
+        match emptied.len().saturating_sub(Self::NAMED) {
+            _ if emptied.is_empty() => Ok(()),
+            0 => Err(format!("{named} (sent without)")),
+            more => Err(format!("{named}; and {more} more (sent without)")),
+        }
+    }
+}
 
 /// A hand-over on its way.
 pub(super) struct Offer<'a> {

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer, ser::Error};
 use serde_json::{Value, json};
-use sundown::{Jobs, Shutdown, Uuid};
+use sundown::{Jobs, Outcome, Shutdown, Uuid};
 use sundown_notify::Webhook;
 use sundown_tokio::Tokio;
 
@@ -141,11 +141,13 @@ impl Serialize for Payload {
 }
 
 #[tokio::test]
-async fn a_payload_that_does_not_serialise_costs_nothing_but_itself() {
+async fn a_payload_that_does_not_serialise_costs_nothing_but_itself_and_the_report_says_so() {
     let monitor = Monitor::start(|_, _| status("204 No Content"));
     let jobs = [("a", Payload::Errs), ("b", Payload::Panics), ("c", Payload::Fine)];
     let report = go_down(Webhook::new(monitor.url()).unwrap(), jobs).await;
-    assert!(report.is_clean(), "{report}");
+    let Outcome::Failed(why) = &report.notifiers[0].incomplete else { panic!("{report}") };
+    assert!(why.contains("a: the payload") && why.contains("b: the payload"), "{why}");
+    assert!(!why.contains("c: "), "{why}");
     assert_eq!(fates(&report)[0], ["a", "b", "c"]);
     let events = monitor.jobs()[0].events();
     for (event, error) in events.iter().zip(["no words for it", "it panicked: a broken payload"]) {

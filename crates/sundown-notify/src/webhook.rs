@@ -97,7 +97,7 @@ const SPARE: Duration = Duration::from_millis(200);
 /// The connection is made when draining begins, for the news of it, and kept for the hand-over: up to three minutes, if
 /// the monitor keeps it as long. A monitor that has closed it in between is connected anew.
 ///
-/// A name is looked up when the shutdown is started, and again for each request. What was found last is used where a
+/// A name is looked up when the shutdown is started, and again for each request, on one thread at most. What was found last is used where a
 /// lookup fails, takes longer than a quarter of the request's time, or can have no thread of its own. Such an address
 /// may be out of date: over https the certificate still has to be for the name; over http nobody vouches for who
 /// answers there, so use https where addresses pass from one service to another. Where no thread can be had for the

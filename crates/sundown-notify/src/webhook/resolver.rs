@@ -5,7 +5,8 @@
 //!
 //! 1. A literal address is its own answer. Nothing is asked, nothing is needed.
 //! 2. A name is asked for anew in every call, so that a monitor that has moved is found; on a thread of its own, since
-//!    nothing can end a lookup that hangs. While one is under way, what is remembered is used at once.
+//!    nothing can end a lookup that hangs. While one is under way no other is begun, which would hang beside it: what is
+//!    remembered is used at once, and where nothing is, that lookup is waited for.
 //! 3. What was found is remembered, however late it came; from [`Names::prepare`] on, when the system still has what a
 //!    lookup needs. It stands in for an answer that cannot be had:
 //!
@@ -32,13 +33,10 @@
 mod tests;
 
 use std::{
-    collections::{HashMap, HashSet},
-    fmt, io,
+    collections::{HashMap, hash_map::Entry},
+    fmt, io, mem,
     net::{SocketAddr, ToSocketAddrs},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        mpsc::{self, Receiver, RecvTimeoutError},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
@@ -66,8 +64,8 @@ pub(super) struct Names(Arc<Inner>);
 struct Inner {
     /// What was found last for each `host:port`. The lock is never held while something is asked for.
     remembered: Mutex<HashMap<String, Vec<SocketAddr>>>,
-    /// What is being asked for on other threads: if that hangs, another would hang beside it.
-    asking: Mutex<HashSet<String>>,
+    /// What is being asked for on other threads, one lookup for each name. The lock guards the list.
+    asking: Mutex<HashMap<String, Arc<Lookup>>>,
     system: Box<dyn System>,
 }
 
@@ -80,11 +78,20 @@ pub(super) trait System: Send + Sync {
 }
 
 /// Why a lookup on another thread has given nothing.
+#[derive(Clone)]
 enum Fault {
-    Failed(io::Error),
+    Failed(io::ErrorKind, String),
     Late,
     NoThread,
 }
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Fault::Failed(error.kind(), error.to_string())
+    }
+}
+
+type Answer = Result<Vec<SocketAddr>, Fault>;
 
 impl Names {
     pub(super) fn new() -> Self {
@@ -101,15 +108,14 @@ impl Names {
     pub(super) fn prepare(&self, uri: &Uri) {
         if let Ok(name) = host_and_port(uri)
             && literal(&name).is_none()
-            && let Some(answer) = self.ask(&name)
         {
-            let _ = answer.recv_timeout(PREPARING);
+            let _ = self.ask(&name).wait(PREPARING);
         }
     }
 
     /// The addresses of a name, by the rules above. `bounded`: it must not be asked for on this thread.
     fn find(&self, name: &str, within: Duration, bounded: bool) -> Result<Vec<SocketAddr>, Fault> {
-        if self.0.asking().contains(name)
+        if self.0.asking().contains_key(name)
             && let Some(found) = self.0.remembered(name)
         {
             return Ok(found);
@@ -118,43 +124,58 @@ impl Names {
             Ok(found) => Ok(found),
             Err(fault) => match (self.0.remembered(name), fault) {
                 (Some(found), _) => Ok(found),
-                (None, Fault::NoThread) if !bounded => self.0.look_up(name).map_err(Fault::Failed),
+                (None, Fault::NoThread) if !bounded => Ok(self.0.look_up(name)?),
                 (None, fault) => Err(fault),
             },
         }
     }
 
-    fn await_answer(&self, name: &str, within: Duration) -> Result<Vec<SocketAddr>, Fault> {
-        let answer = self.ask(name).ok_or(Fault::NoThread)?;
+    fn await_answer(&self, name: &str, within: Duration) -> Answer {
+        let lookup = self.ask(name);
         // The rest is for the connection and the reply.
         let patience = within / 4;
-        let waited = match answer.recv_timeout(patience) {
-            Err(RecvTimeoutError::Timeout) if self.0.remembered(name).is_none() => {
-                answer.recv_timeout(within - patience)
-            }
-            waited => waited,
-        };
-        match waited {
-            Ok(answer) => answer.map_err(Fault::Failed),
-            Err(RecvTimeoutError::Timeout) => Err(Fault::Late),
-            Err(RecvTimeoutError::Disconnected) => {
-                Err(Fault::Failed(io::Error::other("the lookup panicked")))
-            }
+        match lookup.wait(patience) {
+            Err(Fault::Late) if self.0.remembered(name).is_none() => lookup.wait(within - patience),
+            answer => answer,
         }
     }
 
-    /// Has a name looked up on another thread, if one can be had.
-    fn ask(&self, name: &str) -> Option<Receiver<io::Result<Vec<SocketAddr>>>> {
-        let (tell, answer) = mpsc::channel();
-        let (inner, theirs) = (self.0.clone(), name.to_owned());
-        let asking = Asking::new(inner, theirs);
-        let work = move || {
-            let found = asking.names.look_up(&asking.name);
-            // Before it is told: who knows the answer may ask again.
-            drop(asking);
-            let _ = tell.send(found);
+    /// Has a name looked up on another thread, unless it is already.
+    fn ask(&self, name: &str) -> Arc<Lookup> {
+        let lookup = match self.0.asking().entry(name.to_owned()) {
+            Entry::Occupied(under_way) => return under_way.get().clone(),
+            Entry::Vacant(free) => free.insert(Arc::default()).clone(),
         };
-        self.0.system.spawn(Box::new(work)).ok().map(|()| answer)
+        let (names, name) = (self.0.clone(), name.to_owned());
+        let mut asking = Asking { names, name, lookup: lookup.clone(), answer: Err(Fault::NoThread) };
+        let work = move || {
+            asking.answer = Err(io::Error::other("the lookup panicked").into());
+            asking.answer = asking.names.look_up(&asking.name).map_err(Fault::from);
+        };
+        // Where no thread can be had, this is dropped, and that is the answer.
+        let _ = self.0.system.spawn(Box::new(work));
+        lookup
+    }
+}
+
+/// A lookup on another thread, and whoever waits for it.
+#[derive(Default)]
+struct Lookup {
+    answer: Mutex<Option<Answer>>,
+    has_ended: Condvar,
+}
+
+impl Lookup {
+    fn wait(&self, at_most: Duration) -> Answer {
+        let answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.has_ended.wait_timeout_while(answer, at_most, |answer| answer.is_none());
+        let (answer, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        answer.clone().unwrap_or(Err(Fault::Late))
+    }
+
+    fn end(&self, answer: Answer) {
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        self.has_ended.notify_all();
     }
 }
 
@@ -162,18 +183,15 @@ impl Names {
 struct Asking {
     names: Arc<Inner>,
     name: String,
-}
-
-impl Asking {
-    fn new(names: Arc<Inner>, name: String) -> Self {
-        names.asking().insert(name.clone());
-        Asking { names, name }
-    }
+    lookup: Arc<Lookup>,
+    answer: Answer,
 }
 
 impl Drop for Asking {
     fn drop(&mut self) {
+        // Before it is told: who knows the answer may ask again.
         self.names.asking().remove(&self.name);
+        self.lookup.end(mem::replace(&mut self.answer, Err(Fault::Late)));
     }
 }
 
@@ -184,7 +202,7 @@ impl Resolver for Names {
         let found = match literal(&name) {
             Some(address) => vec![address],
             None => self.find(&name, *time.after, bounded).map_err(|fault| match fault {
-                Fault::Failed(error) => Error::Io(error),
+                Fault::Failed(kind, why) => Error::Io(io::Error::new(kind, why)),
                 Fault::Late => Error::Timeout(time.reason),
                 Fault::NoThread => Error::Io(io::Error::other("no thread can be had to look the name up")),
             })?,
@@ -221,7 +239,7 @@ impl Inner {
         self.memory().get(name).cloned()
     }
 
-    fn asking(&self) -> MutexGuard<'_, HashSet<String>> {
+    fn asking(&self) -> MutexGuard<'_, HashMap<String, Arc<Lookup>>> {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     mem,
-    sync::mpsc::Sender,
+    sync::mpsc::{self, Receiver, Sender},
     thread::{JoinHandle, ThreadId},
     time::Instant,
 };
@@ -229,6 +229,41 @@ fn while_a_lookup_hangs_no_other_is_begun_and_none_is_waited_for() {
     system.join();
     assert_eq!(resolve(&names, NAME, 60_000).unwrap(), [OLD]);
     assert_eq!(system.asked().len(), asked + 1);
+}
+
+#[test]
+fn while_a_lookup_hangs_and_nothing_is_remembered_that_one_is_waited_for() {
+    let (release, hangs) = hanging(NEW);
+    let system = Scripted::new([hangs]);
+    let names = Names::of(system.clone());
+    for _ in 0..3 {
+        assert!(matches!(resolve(&names, NAME, 10), Err(Error::Timeout(_))));
+    }
+    let waits = {
+        let names = names.clone();
+        thread::spawn(move || names.ask("monitor.example:8080").wait(Duration::from_millis(LONG)))
+    };
+    // There is the list, the thread that looks it up, and here.
+    let lookup = names.ask("monitor.example:8080");
+    let until = Instant::now() + Duration::from_secs(20);
+    while Arc::strong_count(&lookup) < 4 {
+        assert!(Instant::now() < until, "they do not wait for the same lookup");
+        thread::yield_now();
+    }
+    drop(release);
+    assert!(waits.join().unwrap().is_ok());
+    assert!(lookup.wait(Duration::from_millis(LONG)).is_ok());
+    assert_eq!(system.asked().len(), 1);
+    assert!(names.0.asking().is_empty());
+}
+
+#[test]
+fn a_lookup_that_panics_is_no_lookup_under_way() {
+    // The script has none.
+    let names = Names::of(Scripted::default());
+    for _ in 0..2 {
+        assert_eq!(resolve(&names, NAME, LONG).unwrap_err().to_string(), "io: the lookup panicked");
+    }
 }
 
 #[test]

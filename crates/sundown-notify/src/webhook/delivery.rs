@@ -1,7 +1,8 @@
 //! In which order batches are tried, how often, and how long each attempt may take.
 //!
 //! 1. Every batch is tried once before any is tried again, and no first attempt may use up the time of the others: a
-//!    batch that fails does not starve those behind it.
+//!    batch that fails does not starve those behind it. (Where all hang, and there are more batches than the time has
+//!    250 ms, the last are not tried: less time for each would be of use to none.)
 //! 2. No attempt and no wait goes past the time there is, which is asked for anew each time: the deadline is live.
 //! 3. Waits grow and are spread at random, so that a crowd of instances that go down together does not knock at a
 //!    restarting monitor in step. A time that the server names comes on top: none at all is no leave to knock at once.

@@ -63,13 +63,14 @@ const SPARE: Duration = Duration::from_millis(200);
 /// use sundown_notify::{First, Webhook};
 /// use sundown_tokio::Tokio;
 ///
-/// /// Keeps jobs where the next process looks.
-/// struct Shelf;
+/// /// Prints jobs, for a platform whose log is somebody's to see to. (A disk is better: the journal's last link.)
+/// struct Printed;
 ///
 /// #[sundown::async_trait]
-/// impl Notifier for Shelf {
+/// impl Notifier for Printed {
 ///     async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
 ///         for job in hand_over.jobs() {
+///             println!("to be done: {}", job.id());
 ///             hand_over.acknowledge(job.key());
 ///         }
 ///         Ok(())
@@ -81,7 +82,7 @@ const SPARE: Duration = Duration::from_millis(200);
 /// let jobs = Jobs::new();
 /// let shutdown = Shutdown::embedded(Tokio::current())
 ///     .component("jobs", jobs.clone())
-///     .hand_over_to(First::new(Tokio::current(), webhook).then(Shelf))
+///     .hand_over_to(First::new(Tokio::current(), webhook).then(Printed))
 ///     .grace(Duration::from_secs(10))
 ///     .start()?;
 /// let _job = jobs.begin("image-17", "resize to 640 px")?;

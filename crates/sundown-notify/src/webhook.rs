@@ -192,6 +192,10 @@ impl Webhook {
     /// `webhook-id`, which names the request and is the same when it is tried again, `webhook-timestamp`, and
     /// `webhook-signature`. Called more than once, all secrets sign: while one is exchanged for another.
     ///
+    /// What is signed is `{webhook-id}.{webhook-timestamp}.{body}`, by HMAC-SHA256 with the secret's bytes (what follows
+    /// `whsec_`, decoded); `webhook-signature` has `v1,` and the base64 of it for each secret, with spaces between them. The
+    /// timestamp is in seconds of Unix time: a receiver refuses what is older than a few minutes.
+    ///
     /// A secret is `whsec_` and 24 to 64 random bytes in base64. Any other is an error of `prepare`. It is never shown.
     #[must_use]
     pub fn sign(mut self, secret: impl AsRef<str>) -> Self {

@@ -66,6 +66,14 @@ struct Open {
     health: Arc<Health>,
 }
 
+/// A batch was not acknowledged.
+#[derive(Debug)]
+pub(crate) struct Unwritten {
+    pub(crate) error: WriteError,
+    /// Its transaction was begun, and some or all of it may be on the disk. Otherwise nothing is.
+    pub(crate) begun: bool,
+}
+
 struct Failure {
     error: WriteError,
     pause: Duration,
@@ -104,9 +112,11 @@ impl Store {
     }
 
     /// Makes a batch durable, all of it or nothing.
-    pub(crate) fn commit(&mut self, batch: &Batch) -> Result<(), WriteError> {
-        self.recover()?;
-        let Some(open) = &self.open else { return Err(WriteError::closed()) };
+    pub(crate) fn commit(&mut self, batch: &Batch) -> Result<(), Unwritten> {
+        self.recover().map_err(|error| Unwritten { error, begun: false })?;
+        let Some(open) = &self.open else {
+            return Err(Unwritten { error: WriteError::closed(), begun: false });
+        };
         match guarded(|| batch.write(&open.database, &self.annotated)) {
             Ok(()) => {
                 batch.annotate(&mut self.annotated, true);
@@ -115,7 +125,7 @@ impl Store {
             }
             Err(trouble) => {
                 batch.annotate(&mut self.annotated, false);
-                Err(self.fail(&trouble))
+                Err(Unwritten { error: self.fail(&trouble), begun: true })
             }
         }
     }

@@ -74,7 +74,7 @@ fn some_batch(dice: &mut Rng, before: &Model, next: &mut u64) -> (Batch, Model) 
 /// Commits as soon as the store allows.
 fn commit_in_time(store: &mut Store, batch: &Batch) -> Result<(), WriteError> {
     store.end_pause();
-    store.commit(batch)
+    store.commit(batch).map_err(|unwritten| unwritten.error)
 }
 
 #[test]

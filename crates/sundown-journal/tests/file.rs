@@ -52,6 +52,37 @@ fn one_at_a_time_has_a_journal_by_whatever_name() {
     Journal::open(link).unwrap();
 }
 
+#[test]
+fn a_journal_begins_where_links_lead_that_lead_to_nothing_yet() {
+    let place = Place::new();
+    let (data, etc) = (place.path().join("data"), place.path().join("etc"));
+    fs::create_dir(&data).unwrap();
+    fs::create_dir(&etc).unwrap();
+    symlink("../data/jobs", etc.join("jobs")).unwrap();
+    symlink(etc.join("jobs"), place.path().join("link")).unwrap();
+    let journal = Journal::open(place.path().join("link")).unwrap();
+    let error = Journal::open(data.join("jobs")).unwrap_err();
+    assert!(matches!(error, JournalError::InUse { .. }), "{error}");
+    drop(journal);
+    assert!(data.join("jobs").metadata().unwrap().is_file());
+    assert!(place.path().join("link").is_symlink() && etc.join("jobs").is_symlink());
+    assert_eq!(fs::read_dir(etc).unwrap().count(), 1, "nothing is put beside the link");
+}
+
+#[test]
+fn a_journal_does_not_begin_where_links_lead_nowhere() {
+    let place = Place::new();
+    let (circle, astray) = (place.path().join("circle"), place.path().join("astray"));
+    symlink("circle", &circle).unwrap();
+    symlink("no/such/directory/jobs", &astray).unwrap();
+    for link in [circle, astray] {
+        let error = Journal::open(&link).unwrap_err();
+        assert!(matches!(error, JournalError::Io { .. }), "{error}");
+        assert!(link.is_symlink());
+    }
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 2, "nothing is put beside them");
+}
+
 /// Not a test of its own: the second process of the next one.
 #[test]
 fn a_second_process() {

@@ -58,13 +58,23 @@ impl Directory {
 
 /// The file's one name, whatever links lead to it: it is what is locked, and what is replaced.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
-    if let Ok(path) = fs::canonicalize(path) {
+    match fs::canonicalize(path) {
         // Before anything is put beside it.
-        return if path.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(path) };
+        Ok(path) if path.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+        Ok(path) => return Ok(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+        Err(error) => return Err(error),
     }
     let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    Ok(fs::canonicalize(directory.unwrap_or(Path::new(".")))?.join(name))
+    let directory = fs::canonicalize(directory.unwrap_or(Path::new(".")))?;
+    let path = directory.join(name);
+    match fs::read_link(&path) {
+        // The journal begins where the link leads, often to another disk, and not in its place. That this ends is seen
+        // to by the system, which finds nothing but an error where links lead in a circle or are too many.
+        Ok(target) => resolve(&directory.join(target)),
+        Err(_) => Ok(path),
+    }
 }
 
 fn beside(path: &Path, what: &str) -> PathBuf {

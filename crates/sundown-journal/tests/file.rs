@@ -83,6 +83,23 @@ fn a_journal_does_not_begin_where_links_lead_nowhere() {
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 2, "nothing is put beside them");
 }
 
+#[test]
+fn one_at_a_time_has_a_journal_whatever_becomes_of_its_lock() {
+    let place = Place::new();
+    let journal = Journal::open(place.journal()).unwrap();
+    let other = place.path().join("other");
+    fs::hard_link(place.journal(), &other).unwrap();
+    // What a cleaner does.
+    fs::remove_file(place.path().join("jobs.journal.lock")).unwrap();
+    for name in [place.journal(), other] {
+        let error = Journal::open(&name).unwrap_err();
+        assert!(matches!(error, JournalError::InUse { .. }), "{error}");
+    }
+    let job = wait(journal.jobs("resizer").begin("17", "x")).unwrap();
+    drop((job, journal));
+    Journal::open(place.journal()).unwrap();
+}
+
 /// Not a test of its own: the second process of the next one.
 #[test]
 fn a_second_process() {

@@ -95,6 +95,11 @@ impl Disk {
         state.files[&state.file.unwrap()].seen.clone()
     }
 
+    /// Whether there is a file beside it.
+    pub(crate) fn has_copy(&self) -> bool {
+        self.lock().beside.is_some()
+    }
+
     pub(crate) fn operations(&self) -> u64 {
         self.lock().operations
     }
@@ -208,6 +213,13 @@ impl Medium for Boot {
         state.files.insert(id, Contents::default());
         state.beside = Some(id);
         self.handle(&mut state, id)
+    }
+
+    fn remove_copy(&mut self) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        state.alive(self.boot)?;
+        state.beside = None;
+        Ok(())
     }
 
     fn replace(&mut self) -> io::Result<()> {

@@ -165,4 +165,10 @@ fn what_a_crash_has_left_beside_it_does_no_harm() {
     journal.close().unwrap();
     fs::write(place.path().join("jobs.journal.new"), "half of a copy").unwrap();
     assert_eq!(Journal::open(place.journal()).unwrap().left_over()[0].key(), job.key());
+    assert!(!place.path().join("jobs.journal.new").exists(), "it goes");
+    // Beside what is no journal, it is somebody else's.
+    fs::write(place.path().join("script"), "#!/bin/sh\nexit 1\n").unwrap();
+    fs::write(place.path().join("script.new"), "a draft").unwrap();
+    assert!(Journal::open(place.path().join("script")).is_err());
+    assert_eq!(fs::read(place.path().join("script.new")).unwrap(), b"a draft");
 }

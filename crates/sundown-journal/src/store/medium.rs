@@ -25,6 +25,9 @@ pub(crate) trait Medium: Send + 'static {
     /// An empty file beside it.
     fn begin_copy(&mut self) -> io::Result<Arc<dyn StorageBackend>>;
 
+    /// No file beside it any more.
+    fn remove_copy(&mut self) -> io::Result<()>;
+
     /// The file beside it takes its place. When this returns without an error, it has done so on the disk too.
     fn replace(&mut self) -> io::Result<()>;
 }
@@ -111,14 +114,18 @@ impl Medium for Directory {
     }
 
     fn begin_copy(&mut self) -> io::Result<Arc<dyn StorageBackend>> {
-        let path = beside(&self.path, "new");
         // What a crash has left.
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => (),
-        }
+        self.remove_copy()?;
+        let path = beside(&self.path, "new");
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(path)?;
         Ok(Arc::new(Disk::lock(file)?))
+    }
+
+    fn remove_copy(&mut self) -> io::Result<()> {
+        match fs::remove_file(beside(&self.path, "new")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn replace(&mut self) -> io::Result<()> {

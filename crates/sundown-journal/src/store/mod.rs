@@ -104,6 +104,8 @@ impl Store {
                     Ok((open, contents))
                 })?;
                 store.open = Some(open);
+                // What a crash has left, beside what is a journal for certain. If it cannot go, the next copy says so.
+                let _ = store.medium.remove_copy();
                 contents
             }
         };
@@ -191,7 +193,11 @@ impl Store {
 
     /// What is found there goes to a new file, which takes the old one's place and is open from here on.
     fn copy(&mut self, from: Option<&Database>) -> Result<(), Trouble> {
-        let open = guarded(|| Open::new(self.medium.begin_copy()?, from))?;
+        let file = guarded(|| Ok(self.medium.begin_copy()?))?;
+        let open = guarded(|| Open::new(file, from)).inspect_err(|_| {
+            // On a full disk it would take what is left. If it cannot go, the next copy says so.
+            let _ = self.medium.remove_copy();
+        })?;
         // From the first step of this to its end nobody knows which of the two would be found.
         let suspect = std::mem::replace(&mut self.suspect, true);
         match self.medium.replace() {

@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, Weak},
 };
 
 use fastrand::Rng;
@@ -34,6 +34,8 @@ struct State {
     operations: u64,
     /// Handles of an earlier boot are dead.
     boot: u32,
+    /// Each file's last handle, which locks it while it is there.
+    handles: HashMap<u32, Weak<File>>,
     off: bool,
 }
 
@@ -93,6 +95,11 @@ impl Disk {
         state.files[&state.file.unwrap()].seen.clone()
     }
 
+    /// Whether there is a file beside it.
+    pub(crate) fn has_copy(&self) -> bool {
+        self.lock().beside.is_some()
+    }
+
     pub(crate) fn operations(&self) -> u64 {
         self.lock().operations
     }
@@ -115,6 +122,7 @@ impl Disk {
     pub(crate) fn restart(&self, dice: &mut Rng) {
         let mut state = self.lock();
         state.boot += 1;
+        state.handles.clear();
         state.off = false;
         state.faults = Faults::default();
         state.file = if dice.bool() { state.file } else { state.on_disk };
@@ -180,16 +188,21 @@ struct Boot {
 }
 
 impl Boot {
-    fn handle(&self, id: u32) -> Arc<dyn StorageBackend> {
-        Arc::new(File { disk: self.disk.clone(), boot: self.boot, id })
+    fn handle(&self, state: &mut State, id: u32) -> io::Result<Arc<dyn StorageBackend>> {
+        if state.handles.get(&id).is_some_and(|handle| handle.strong_count() > 0) {
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, "an earlier handle of the file is there"));
+        }
+        let handle = Arc::new(File { disk: self.disk.clone(), boot: self.boot, id });
+        state.handles.insert(id, Arc::downgrade(&handle));
+        Ok(handle)
     }
 }
 
 impl Medium for Boot {
     fn open(&mut self) -> io::Result<Option<Arc<dyn StorageBackend>>> {
-        let state = self.disk.lock();
+        let mut state = self.disk.lock();
         state.alive(self.boot)?;
-        Ok(state.file.map(|id| self.handle(id)))
+        state.file.map(|id| self.handle(&mut state, id)).transpose()
     }
 
     fn begin_copy(&mut self) -> io::Result<Arc<dyn StorageBackend>> {
@@ -199,7 +212,14 @@ impl Medium for Boot {
         state.next += 1;
         state.files.insert(id, Contents::default());
         state.beside = Some(id);
-        Ok(self.handle(id))
+        self.handle(&mut state, id)
+    }
+
+    fn remove_copy(&mut self) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        state.alive(self.boot)?;
+        state.beside = None;
+        Ok(())
     }
 
     fn replace(&mut self) -> io::Result<()> {

@@ -52,6 +52,54 @@ fn one_at_a_time_has_a_journal_by_whatever_name() {
     Journal::open(link).unwrap();
 }
 
+#[test]
+fn a_journal_begins_where_links_lead_that_lead_to_nothing_yet() {
+    let place = Place::new();
+    let (data, etc) = (place.path().join("data"), place.path().join("etc"));
+    fs::create_dir(&data).unwrap();
+    fs::create_dir(&etc).unwrap();
+    symlink("../data/jobs", etc.join("jobs")).unwrap();
+    symlink(etc.join("jobs"), place.path().join("link")).unwrap();
+    let journal = Journal::open(place.path().join("link")).unwrap();
+    let error = Journal::open(data.join("jobs")).unwrap_err();
+    assert!(matches!(error, JournalError::InUse { .. }), "{error}");
+    drop(journal);
+    assert!(data.join("jobs").metadata().unwrap().is_file());
+    assert!(place.path().join("link").is_symlink() && etc.join("jobs").is_symlink());
+    assert_eq!(fs::read_dir(etc).unwrap().count(), 1, "nothing is put beside the link");
+}
+
+#[test]
+fn a_journal_does_not_begin_where_links_lead_nowhere() {
+    let place = Place::new();
+    let (circle, astray) = (place.path().join("circle"), place.path().join("astray"));
+    symlink("circle", &circle).unwrap();
+    symlink("no/such/directory/jobs", &astray).unwrap();
+    for link in [circle, astray] {
+        let error = Journal::open(&link).unwrap_err();
+        assert!(matches!(error, JournalError::Io { .. }), "{error}");
+        assert!(link.is_symlink());
+    }
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 2, "nothing is put beside them");
+}
+
+#[test]
+fn one_at_a_time_has_a_journal_whatever_becomes_of_its_lock() {
+    let place = Place::new();
+    let journal = Journal::open(place.journal()).unwrap();
+    let other = place.path().join("other");
+    fs::hard_link(place.journal(), &other).unwrap();
+    // What a cleaner does.
+    fs::remove_file(place.path().join("jobs.journal.lock")).unwrap();
+    for name in [place.journal(), other] {
+        let error = Journal::open(&name).unwrap_err();
+        assert!(matches!(error, JournalError::InUse { .. }), "{error}");
+    }
+    let job = wait(journal.jobs("resizer").begin("17", "x")).unwrap();
+    drop((job, journal));
+    Journal::open(place.journal()).unwrap();
+}
+
 /// Not a test of its own: the second process of the next one.
 #[test]
 fn a_second_process() {
@@ -117,4 +165,10 @@ fn what_a_crash_has_left_beside_it_does_no_harm() {
     journal.close().unwrap();
     fs::write(place.path().join("jobs.journal.new"), "half of a copy").unwrap();
     assert_eq!(Journal::open(place.journal()).unwrap().left_over()[0].key(), job.key());
+    assert!(!place.path().join("jobs.journal.new").exists(), "it goes");
+    // Beside what is no journal, it is somebody else's.
+    fs::write(place.path().join("script"), "#!/bin/sh\nexit 1\n").unwrap();
+    fs::write(place.path().join("script.new"), "a draft").unwrap();
+    assert!(Journal::open(place.path().join("script")).is_err());
+    assert_eq!(fs::read(place.path().join("script.new")).unwrap(), b"a draft");
 }

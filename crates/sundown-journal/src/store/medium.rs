@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -16,6 +16,8 @@ use crate::JournalError;
 const MODE: u32 = 0o600;
 
 /// A place for a journal.
+///
+/// What it opens is locked until it is dropped: who opens the journal again drops it first.
 pub(crate) trait Medium: Send + 'static {
     /// The journal's file, if there is one.
     fn open(&mut self) -> io::Result<Option<Arc<dyn StorageBackend>>>;
@@ -23,16 +25,23 @@ pub(crate) trait Medium: Send + 'static {
     /// An empty file beside it.
     fn begin_copy(&mut self) -> io::Result<Arc<dyn StorageBackend>>;
 
+    /// No file beside it any more.
+    fn remove_copy(&mut self) -> io::Result<()>;
+
     /// The file beside it takes its place. When this returns without an error, it has done so on the disk too.
     fn replace(&mut self) -> io::Result<()>;
 }
 
 /// A file in a directory.
 ///
-/// The lock is on a file of its own, which stays where it is, since the journal's file is replaced now and then.
+/// There are two locks. One is on a file of its own, which stays where it is, since the journal's file is replaced now and
+/// then; but a cleaner may remove it, and a second hard link to the journal has another beside it. So the journal's file
+/// is locked too, whenever it is open.
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
+    /// The journal's file, if there was one, until it is opened for the first time.
+    found: Option<Disk>,
     /// Held, and let go of by the system, whatever way the process ends.
     _lock: File,
 }
@@ -48,23 +57,44 @@ impl Directory {
             .mode(MODE)
             .open(beside(&path, "lock"))
             .map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Directory { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(JournalError::InUse { path }),
-            Err(TryLockError::Error(source)) => Err(failed(source)),
+        match try_lock(&lock).and_then(|()| Disk::open(&path)) {
+            Ok(found) => Ok(Directory { path, found, _lock: lock }),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(JournalError::InUse { path }),
+            Err(error) => Err(failed(error)),
         }
     }
 }
 
+fn try_lock(file: &File) -> io::Result<()> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => in_use(),
+        TryLockError::Error(error) => error,
+    })
+}
+
+fn in_use() -> io::Error {
+    io::Error::new(io::ErrorKind::WouldBlock, "it is in use by another process")
+}
+
 /// The file's one name, whatever links lead to it: it is what is locked, and what is replaced.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
-    if let Ok(path) = fs::canonicalize(path) {
+    match fs::canonicalize(path) {
         // Before anything is put beside it.
-        return if path.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(path) };
+        Ok(path) if path.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+        Ok(path) => return Ok(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+        Err(error) => return Err(error),
     }
     let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    Ok(fs::canonicalize(directory.unwrap_or(Path::new(".")))?.join(name))
+    let directory = fs::canonicalize(directory.unwrap_or(Path::new(".")))?;
+    let path = directory.join(name);
+    match fs::read_link(&path) {
+        // The journal begins where the link leads, often to another disk, and not in its place. That this ends is seen
+        // to by the system, which finds nothing but an error where links lead in a circle or are too many.
+        Ok(target) => resolve(&directory.join(target)),
+        Err(_) => Ok(path),
+    }
 }
 
 fn beside(path: &Path, what: &str) -> PathBuf {
@@ -76,22 +106,26 @@ fn beside(path: &Path, what: &str) -> PathBuf {
 
 impl Medium for Directory {
     fn open(&mut self) -> io::Result<Option<Arc<dyn StorageBackend>>> {
-        match OpenOptions::new().read(true).write(true).open(&self.path) {
-            Ok(file) => Ok(Some(Arc::new(Disk(file)))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let found = match self.found.take() {
+            None => Disk::open(&self.path)?,
+            found => found,
+        };
+        Ok(found.map(|disk| Arc::new(disk) as Arc<dyn StorageBackend>))
     }
 
     fn begin_copy(&mut self) -> io::Result<Arc<dyn StorageBackend>> {
-        let path = beside(&self.path, "new");
         // What a crash has left.
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => (),
-        }
+        self.remove_copy()?;
+        let path = beside(&self.path, "new");
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(path)?;
-        Ok(Arc::new(Disk(file)))
+        Ok(Arc::new(Disk::lock(file)?))
+    }
+
+    fn remove_copy(&mut self) -> io::Result<()> {
+        match fs::remove_file(beside(&self.path, "new")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn replace(&mut self) -> io::Result<()> {
@@ -101,9 +135,39 @@ impl Medium for Directory {
     }
 }
 
-/// A file of the system's.
+/// A file of the system's, locked.
 #[derive(Debug)]
 struct Disk(File);
+
+impl Disk {
+    /// The file there, if there is one.
+    fn open(path: &Path) -> io::Result<Option<Self>> {
+        let disk = match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => Disk::lock(file)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // Between the two steps who had it may have put another in its place.
+        let (locked, there) = (disk.0.metadata()?, fs::metadata(path)?);
+        if (locked.dev(), locked.ino()) == (there.dev(), there.ino()) {
+            Ok(Some(disk))
+        } else {
+            Err(in_use())
+        }
+    }
+
+    fn lock(file: File) -> io::Result<Self> {
+        try_lock(&file)?;
+        Ok(Disk(file))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // The lock would last as long as any copy of the descriptor, and a child that was forked meanwhile has one.
+        let _ = self.0.unlock();
+    }
+}
 
 impl StorageBackend for Disk {
     fn len(&self) -> io::Result<u64> {
@@ -150,6 +214,26 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"contents");
         assert!(!beside(&path, "new").exists());
         assert_eq!(directory.open().unwrap().unwrap().len().unwrap(), 8);
+        fs::remove_dir_all(place).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_locked_before_it_takes_the_journals_place_until_it_is_dropped() {
+        let place = env::temp_dir().join(format!("sundown-journal-medium-locked-{}", process::id()));
+        fs::create_dir(&place).unwrap();
+        let path = place.join("jobs");
+        let mut directory = Directory::lock(&path).unwrap();
+        let copy = directory.begin_copy().unwrap();
+        directory.replace().unwrap();
+        fs::remove_file(beside(&path, "lock")).unwrap();
+        let other = Directory::lock(&path).unwrap_err();
+        assert!(matches!(other, JournalError::InUse { .. }), "{other}");
+        assert_eq!(directory.open().unwrap_err().to_string(), "it is in use by another process");
+        drop(copy);
+        let again = directory.open().unwrap();
+        assert!(again.is_some() && Directory::lock(&path).is_err());
+        drop(again);
+        Directory::lock(&path).unwrap();
         fs::remove_dir_all(place).unwrap();
     }
 }

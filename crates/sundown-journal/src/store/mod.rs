@@ -66,6 +66,14 @@ struct Open {
     health: Arc<Health>,
 }
 
+/// A batch was not acknowledged.
+#[derive(Debug)]
+pub(crate) struct Unwritten {
+    pub(crate) error: WriteError,
+    /// Its transaction was begun, and some or all of it may be on the disk. Otherwise nothing is.
+    pub(crate) begun: bool,
+}
+
 struct Failure {
     error: WriteError,
     pause: Duration,
@@ -96,6 +104,8 @@ impl Store {
                     Ok((open, contents))
                 })?;
                 store.open = Some(open);
+                // What a crash has left, beside what is a journal for certain. If it cannot go, the next copy says so.
+                let _ = store.medium.remove_copy();
                 contents
             }
         };
@@ -104,9 +114,11 @@ impl Store {
     }
 
     /// Makes a batch durable, all of it or nothing.
-    pub(crate) fn commit(&mut self, batch: &Batch) -> Result<(), WriteError> {
-        self.recover()?;
-        let Some(open) = &self.open else { return Err(WriteError::closed()) };
+    pub(crate) fn commit(&mut self, batch: &Batch) -> Result<(), Unwritten> {
+        self.recover().map_err(|error| Unwritten { error, begun: false })?;
+        let Some(open) = &self.open else {
+            return Err(Unwritten { error: WriteError::closed(), begun: false });
+        };
         match guarded(|| batch.write(&open.database, &self.annotated)) {
             Ok(()) => {
                 batch.annotate(&mut self.annotated, true);
@@ -115,7 +127,7 @@ impl Store {
             }
             Err(trouble) => {
                 batch.annotate(&mut self.annotated, false);
-                Err(self.fail(&trouble))
+                Err(Unwritten { error: self.fail(&trouble), begun: true })
             }
         }
     }
@@ -181,7 +193,11 @@ impl Store {
 
     /// What is found there goes to a new file, which takes the old one's place and is open from here on.
     fn copy(&mut self, from: Option<&Database>) -> Result<(), Trouble> {
-        let open = guarded(|| Open::new(self.medium.begin_copy()?, from))?;
+        let file = guarded(|| Ok(self.medium.begin_copy()?))?;
+        let open = guarded(|| Open::new(file, from)).inspect_err(|_| {
+            // On a full disk it would take what is left. If it cannot go, the next copy says so.
+            let _ = self.medium.remove_copy();
+        })?;
         // From the first step of this to its end nobody knows which of the two would be found.
         let suspect = std::mem::replace(&mut self.suspect, true);
         match self.medium.replace() {

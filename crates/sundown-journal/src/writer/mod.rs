@@ -9,8 +9,9 @@
 //! 1. **Everyone who waits is answered**, whatever the store does: by the outcome of the batch, or, when the thread ends,
 //!    by the channel's own end.
 //! 2. **What nobody waits for is not lost by a failure**: it waits again, behind nothing that came later.
-//! 3. **A put that failed is not there**: it is forgotten as soon as the store can be written again, since nobody can
-//!    know whether it came onto the disk.
+//! 3. **A put that failed is not there**: it is forgotten as soon as the store can be written again, if nobody can know
+//!    whether it came onto the disk. One that was refused before that leaves nothing to remember, however many come
+//!    while the disk is down.
 //! 4. **Answers are given under no lock**, since they wake foreign tasks.
 
 mod queue;
@@ -35,7 +36,7 @@ pub(crate) use self::{
 };
 use crate::{
     WriteError,
-    store::{Batch, Note, Run, Store},
+    store::{Batch, Note, Run, Store, Unwritten},
 };
 
 /// The thread's handle. Dropped, it lets the thread write what it has, and waits for that.
@@ -141,9 +142,10 @@ impl Body {
     fn write(&mut self, work: Work) {
         let Work { batch, putting, flushing, .. } = work;
         let outcome = if batch.is_empty() { Ok(()) } else { self.store.commit(&batch) };
-        if outcome.is_err() {
-            self.queue.put_back(undone(batch));
-        }
+        let outcome = outcome.map_err(|Unwritten { error, begun }| {
+            self.queue.put_back(undone(batch, begun));
+            error
+        });
         for answer in putting.into_iter().chain(flushing) {
             // Who does not wait any more has said so by a note. A waker that panics is its own.
             let outcome = outcome.clone();
@@ -156,15 +158,15 @@ impl Body {
         let rest = self.queue.next(None);
         self.store.end_pause();
         let outcome = if rest.batch.is_empty() { Ok(()) } else { self.store.commit(&rest.batch) };
-        outcome.and(self.store.close())
+        outcome.map_err(|unwritten| unwritten.error).and(self.store.close())
     }
 }
 
-/// What is to be written instead of a batch that has failed, and of which nobody knows how far it came.
-fn undone(mut batch: Batch) -> Batch {
+/// What is to be written instead of a batch that has failed. `begun`: nobody knows how far it came.
+fn undone(mut batch: Batch, begun: bool) -> Batch {
     for put in mem::take(&mut batch.puts) {
         // At a shutdown's end it comes from elsewhere: if it is here after all, it is offered once more.
-        if put.end.is_none() {
+        if begun && put.end.is_none() {
             batch.forgotten.push(put.row);
         }
         if let Some(old) = put.instead_of {
@@ -173,3 +175,6 @@ fn undone(mut batch: Batch) -> Batch {
     }
     batch
 }
+
+#[cfg(test)]
+mod tests;

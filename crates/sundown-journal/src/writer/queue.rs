@@ -173,18 +173,19 @@ impl Queue {
     }
 
     /// What could not be written waits again, behind nothing that came later.
+    ///
+    /// What came later joins it, and not the other way round: while the disk is down this is done again and again, and
+    /// little comes in between.
     pub(crate) fn put_back(&self, batch: Batch) {
         let mut waiting = self.lock();
-        for (row, earlier) in batch.notes {
-            let later = waiting.batch.notes.insert(row, earlier);
-            if let (Some(later), Some(note)) = (later, waiting.batch.notes.get_mut(&row)) {
-                note.then(later);
-            }
+        let later = mem::replace(&mut waiting.batch, batch);
+        let all = &mut waiting.batch;
+        for (row, note) in later.notes {
+            all.notes.entry(row).or_default().then(note);
         }
-        waiting.batch.forgotten.extend(batch.forgotten);
-        for (number, run) in batch.runs {
-            waiting.batch.runs.entry(number).or_insert(run);
-        }
+        all.forgotten.extend(later.forgotten);
+        all.runs.extend(later.runs);
+        all.puts.extend(later.puts);
         self.be_lazy(waiting);
     }
 
@@ -192,7 +193,7 @@ impl Queue {
     fn be_lazy(&self, mut waiting: MutexGuard<'_, Waiting>) {
         if waiting.since.is_none() && !waiting.batch.is_empty() {
             waiting.since = Some(Instant::now());
-            let wake = std::mem::take(&mut waiting.sleeps_for_good);
+            let wake = mem::take(&mut waiting.sleeps_for_good);
             drop(waiting);
             if wake {
                 self.arrived.notify_one();

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use sundown::{Claims, Fate, IncompleteJob};
@@ -21,9 +21,19 @@ pub(crate) struct Component {
     /// The jobs of earlier processes that the claim has offered, until it is known who took them over. The lock guards
     /// the list.
     pub(crate) offered: Mutex<HashMap<Row, Held>>,
+    /// That of its jobs' keys, once one was written.
+    pub(crate) instance: OnceLock<u128>,
 }
 
 impl Component {
+    /// A job of its own is about to be written.
+    pub(crate) fn writes(&self, row: Row) {
+        self.instance.get_or_init(|| {
+            self.journal.instances().insert(row.0);
+            row.0
+        });
+    }
+
     pub(crate) fn offered(&self) -> MutexGuard<'_, HashMap<Row, Held>> {
         self.offered.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -59,5 +69,13 @@ impl Component {
             }
         }
         stay
+    }
+}
+
+impl Drop for Component {
+    fn drop(&mut self) {
+        if let Some(instance) = self.instance.get() {
+            self.journal.instances().remove(instance);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -36,6 +36,9 @@ pub(crate) struct Inner {
     pub(crate) room: Arc<Room>,
     /// The jobs that were handed over to the journal itself. The lock guards the set.
     pub(crate) kept: Mutex<HashSet<Row>>,
+    /// The instances of keys whose jobs are in here before anybody offers them: those of the durable stores, and those of
+    /// what was found. The lock guards the set.
+    instances: Mutex<HashSet<u128>>,
     runs: AtomicU64,
     writer: Writer,
 }
@@ -113,9 +116,10 @@ impl Options {
             .map_err(|source| JournalError::Io { path: path.clone(), source })?;
         let runs = AtomicU64::new(contents.runs.last_key_value().map_or(0, |(last, _)| last + 1));
         forget_runs(&contents, writer.queue());
+        let instances = Mutex::new(contents.jobs.iter().map(|job| job.row.0).collect());
         let pool = Pool::new(found(contents, &room));
         let kept = Mutex::default();
-        Ok(Journal { inner: Arc::new(Inner { path, pool, room, kept, runs, writer }) })
+        Ok(Journal { inner: Arc::new(Inner { path, pool, room, kept, instances, runs, writer }) })
     }
 }
 
@@ -217,6 +221,15 @@ impl Journal {
         let number = self.inner.runs.fetch_add(1, Ordering::Relaxed);
         self.queue().run(number, Some(Run { component, reason }));
         number
+    }
+
+    /// A job that is offered and has its place in here: it began here, or was found.
+    pub(crate) fn holds(&self, row: Row) -> bool {
+        self.instances().contains(&row.0)
+    }
+
+    pub(crate) fn instances(&self) -> MutexGuard<'_, HashSet<u128>> {
+        self.inner.instances.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the job was handed over to the journal itself.

@@ -78,9 +78,11 @@ impl LastLink {
         };
         let checkpoint: Option<Arc<RawValue>> = parts.checkpoint.map(Into::into);
         let bytes = size(&record) + checkpoint.as_deref().map_or(0, size_of_checkpoint);
-        let space = self.journal.inner.room.take(1, bytes).map_err(|full| failed(full.to_string()))?;
+        let row = row_of(job.key());
+        let room = || self.journal.inner.room.take(1, bytes).map_err(|full| failed(full.to_string()));
+        let space = if self.journal.holds(row) { None } else { Some(room()?) };
         let end = Some(End { reason: Some(job.reason().clone()), in_doubt: job.is_in_doubt() });
-        let (row, record) = (row_of(job.key()), Arc::new(record));
+        let record = Arc::new(record);
         let answer = self.journal.queue().put(Put { row, record, checkpoint, end, instead_of: None });
         Ok(Writing { job, space, answer })
     }
@@ -88,7 +90,8 @@ impl LastLink {
 
 struct Writing<'a> {
     job: &'a IncompleteJob,
-    space: Space,
+    /// None: it has its room already.
+    space: Option<Space>,
     answer: oneshot::Receiver<Answer>,
 }
 
@@ -120,8 +123,10 @@ impl Notifier for LastLink {
     async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
         let mut runs = HashMap::new();
         let (mut writing, mut failed) = (Vec::new(), None);
-        let all = hand_over.jobs().iter().chain(hand_over.in_doubt());
-        for job in all.filter(|job| !job.is_acknowledged()) {
+        let all = hand_over.jobs().iter().chain(hand_over.in_doubt()).filter(|job| !job.is_acknowledged());
+        let (held, new): (Vec<_>, Vec<_>) = all.partition(|job| self.journal.holds(row_of(job.key())));
+        // First what exists nowhere else: there may not be time for all.
+        for job in new.into_iter().chain(held) {
             let new_run = || self.journal.new_run(job.component().into(), None);
             let run = *runs.entry(job.component()).or_insert_with(new_run);
             match self.put(job, run) {
@@ -132,7 +137,7 @@ impl Notifier for LastLink {
         for Writing { job, space, answer } in writing {
             match answer.await {
                 Ok(Ok(())) => {
-                    space.keep();
+                    space.into_iter().for_each(Space::keep);
                     // First, so that whoever sees it acknowledged also sees by whom.
                     self.journal.keep(row_of(job.key()));
                     if job.is_in_doubt() {
@@ -161,3 +166,6 @@ impl Notifier for LastLink {
         written.map_err(|error| NotifyError::new("what ended well after all is not noted").because(error))
     }
 }
+
+#[cfg(test)]
+mod tests;

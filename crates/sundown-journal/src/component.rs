@@ -41,6 +41,7 @@ impl Component {
     /// Offers what earlier processes left, once.
     pub(crate) fn offer(&self, claims: &Claims) {
         let held = self.journal.inner.pool.take_of(&self.name);
+        self.journal.let_go(held.iter().map(|held| held.job.found.row));
         for held in &held {
             claims.left_over(held.job.offer());
         }
@@ -54,10 +55,13 @@ impl Component {
         for job in jobs {
             let row = row_of(job.key());
             let ended = matches!(job.fate(), Fate::Completed | Fate::Failed);
-            // What the journal itself has acknowledged is not forgotten for that.
+            // What the journal itself has acknowledged is not forgotten for that. In this order: by whom is known as soon
+            // as it is acknowledged.
+            let acknowledged = job.is_acknowledged();
             let kept = self.journal.keeps(row);
-            if ended || (job.is_acknowledged() && !kept) {
+            if ended || (acknowledged && !kept) {
                 queue.forget(row);
+                self.journal.let_go([row]);
                 let held = self.offered().remove(&row);
                 drop(held);
                 continue;

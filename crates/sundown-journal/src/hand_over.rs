@@ -55,6 +55,7 @@ impl Journal {
         if held.is_empty() {
             return Ok(HandedOver::default());
         }
+        self.let_go(held.iter().map(|held| held.job.found.row));
         // A year is for ever, and no moment is out of reach.
         let time = time.min(Duration::from_secs(365 * 24 * 3600));
         let until = Instant::now() + time;

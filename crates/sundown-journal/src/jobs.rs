@@ -91,6 +91,7 @@ impl<P: Serialize + Send + Sync + 'static> DurableJobs<P> {
         let resumed = reservation.again(job, payload).await?;
         let held = resuming.held.take();
         drop(held);
+        journal.let_go([job.found.row]);
         Ok(resumed)
     }
 

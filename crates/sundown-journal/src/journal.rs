@@ -34,8 +34,8 @@ pub(crate) struct Inner {
     path: PathBuf,
     pub(crate) pool: Pool,
     pub(crate) room: Arc<Room>,
-    /// The jobs that were handed over to the journal itself. The lock guards the set.
-    pub(crate) kept: Mutex<HashSet<Row>>,
+    /// The jobs that were handed over to the journal itself, and are not offered again so far. The lock guards the set.
+    kept: Mutex<HashSet<Row>>,
     /// The instances of keys whose jobs are in here before anybody offers them: those of the durable stores, and those of
     /// what was found. The lock guards the set.
     instances: Mutex<HashSet<u128>>,
@@ -234,11 +234,30 @@ impl Journal {
 
     /// Whether the job was handed over to the journal itself.
     pub(crate) fn keeps(&self, row: Row) -> bool {
-        self.inner.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(&row)
+        self.kept().contains(&row)
     }
 
-    pub(crate) fn keep(&self, row: Row) {
-        self.inner.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(row);
+    /// Acknowledges a job for the journal itself, and says whether that counts. Whoever sees it acknowledged also sees by
+    /// whom: so the one happens under the other's lock.
+    pub(crate) fn keep(&self, row: Row, acknowledge: impl FnOnce() -> bool) -> bool {
+        let mut kept = self.kept();
+        let counts = acknowledge();
+        if counts {
+            kept.insert(row);
+        }
+        counts
+    }
+
+    /// These are offered anew, or are gone: that the journal has acknowledged them before no longer counts.
+    pub(crate) fn let_go(&self, rows: impl IntoIterator<Item = Row>) {
+        let mut kept = self.kept();
+        for row in rows {
+            kept.remove(&row);
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashSet<Row>> {
+        self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -43,13 +43,13 @@ use crate::{
 pub struct LastLink {
     journal: Journal,
     outlives: bool,
-    /// Jobs that were written down in mid-commit: some of them end well after all. The lock guards the list.
-    in_doubt: Mutex<Vec<(Key, Ticket)>>,
+    /// Jobs of which it is not known yet whether they have to be in the journal. The lock guards the list.
+    unsettled: Mutex<Vec<Unsettled>>,
 }
 
 impl LastLink {
     pub(crate) fn new(journal: Journal) -> Self {
-        LastLink { journal, outlives: false, in_doubt: Mutex::default() }
+        LastLink { journal, outlives: false, unsettled: Mutex::default() }
     }
 
     /// The journal's directory is there after this process and its container or machine have gone, and somebody will
@@ -59,8 +59,8 @@ impl LastLink {
         LastLink { outlives: true, ..self }
     }
 
-    fn in_doubt(&self) -> MutexGuard<'_, Vec<(Key, Ticket)>> {
-        self.in_doubt.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unsettled(&self) -> MutexGuard<'_, Vec<Unsettled>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a job into the queue. Runs the payload's own code.
@@ -85,6 +85,26 @@ impl LastLink {
         let record = Arc::new(record);
         let answer = self.journal.queue().put(Put { row, record, checkpoint, end, instead_of: None });
         Ok(Writing { job, space, answer })
+    }
+}
+
+/// A job that was written down in mid-commit, or that this link has not acknowledged.
+#[derive(Debug)]
+struct Unsettled {
+    key: Key,
+    ticket: Ticket,
+    acknowledged: bool,
+}
+
+impl Unsettled {
+    /// It has ended well after all, or somebody else has taken it over.
+    fn is_done_with(&self, journal: &Journal) -> bool {
+        match self.ticket.fate() {
+            Fate::Completed | Fate::Failed => true,
+            // Neither this link nor another of the journal.
+            Fate::HandedOver => !self.acknowledged && !journal.keeps(row_of(self.key)),
+            _ => false,
+        }
     }
 }
 
@@ -138,13 +158,11 @@ impl Notifier for LastLink {
             match answer.await {
                 Ok(Ok(())) => {
                     space.into_iter().for_each(Space::keep);
-                    // First, so that whoever sees it acknowledged also sees by whom.
-                    self.journal.keep(row_of(job.key()));
-                    if job.is_in_doubt() {
-                        self.in_doubt().push((job.key(), job.ticket()));
-                    }
-                    if self.outlives {
-                        hand_over.acknowledge(job.key());
+                    let (key, ticket) = (job.key(), job.ticket());
+                    let acknowledge = || hand_over.acknowledge(key);
+                    let acknowledged = self.outlives && self.journal.keep(row_of(key), acknowledge);
+                    if job.is_in_doubt() || !acknowledged {
+                        self.unsettled().push(Unsettled { key, ticket, acknowledged });
                     }
                 }
                 Ok(Err(error)) => {
@@ -155,15 +173,17 @@ impl Notifier for LastLink {
         }
         failed.map_or(Ok(()), Err)
     }
-    /// Forgets the jobs that were in mid-commit and have ended well after all.
+
+    /// Forgets the jobs that have ended well after all, and those that somebody else has taken over.
     async fn finished(&self, _report: &Report) -> Result<(), NotifyError> {
-        let in_doubt = std::mem::take(&mut *self.in_doubt());
-        let ended = |job: &Ticket| matches!(job.fate(), Fate::Completed | Fate::Failed);
-        for (key, _) in in_doubt.iter().filter(|(_, job)| ended(job)) {
-            self.journal.queue().forget(row_of(*key));
+        let unsettled = std::mem::take(&mut *self.unsettled());
+        for job in unsettled.iter().filter(|job| job.is_done_with(&self.journal)) {
+            let row = row_of(job.key);
+            self.journal.queue().forget(row);
+            self.journal.let_go([row]);
         }
         let written = self.journal.flush().await;
-        written.map_err(|error| NotifyError::new("what ended well after all is not noted").because(error))
+        written.map_err(|error| NotifyError::new("what is done with is not noted").because(error))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use sundown::{Claims, Fate, IncompleteJob};
@@ -21,9 +21,19 @@ pub(crate) struct Component {
     /// The jobs of earlier processes that the claim has offered, until it is known who took them over. The lock guards
     /// the list.
     pub(crate) offered: Mutex<HashMap<Row, Held>>,
+    /// That of its jobs' keys, once one was written.
+    pub(crate) instance: OnceLock<u128>,
 }
 
 impl Component {
+    /// A job of its own is about to be written.
+    pub(crate) fn writes(&self, row: Row) {
+        self.instance.get_or_init(|| {
+            self.journal.instances().insert(row.0);
+            row.0
+        });
+    }
+
     pub(crate) fn offered(&self) -> MutexGuard<'_, HashMap<Row, Held>> {
         self.offered.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -31,6 +41,7 @@ impl Component {
     /// Offers what earlier processes left, once.
     pub(crate) fn offer(&self, claims: &Claims) {
         let held = self.journal.inner.pool.take_of(&self.name);
+        self.journal.let_go(held.iter().map(|held| held.job.found.row));
         for held in &held {
             claims.left_over(held.job.offer());
         }
@@ -44,10 +55,13 @@ impl Component {
         for job in jobs {
             let row = row_of(job.key());
             let ended = matches!(job.fate(), Fate::Completed | Fate::Failed);
-            // What the journal itself has acknowledged is not forgotten for that.
+            // What the journal itself has acknowledged is not forgotten for that. In this order: by whom is known as soon
+            // as it is acknowledged.
+            let acknowledged = job.is_acknowledged();
             let kept = self.journal.keeps(row);
-            if ended || (job.is_acknowledged() && !kept) {
+            if ended || (acknowledged && !kept) {
                 queue.forget(row);
+                self.journal.let_go([row]);
                 let held = self.offered().remove(&row);
                 drop(held);
                 continue;
@@ -59,5 +73,13 @@ impl Component {
             }
         }
         stay
+    }
+}
+
+impl Drop for Component {
+    fn drop(&mut self) {
+        if let Some(instance) = self.instance.get() {
+            self.journal.instances().remove(instance);
+        }
     }
 }

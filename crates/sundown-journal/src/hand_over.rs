@@ -36,7 +36,8 @@ impl Journal {
     /// left over as before.
     ///
     /// The notifier is prepared and asked on a thread of its own, in a [private place](Runtime::private) of the runtime's:
-    /// it may block. It is given up on when the time is over.
+    /// it may block. When the time is over, it is dropped where it waits, and what it has not acknowledged is
+    /// [in doubt](crate::Recovered::is_in_doubt): nobody can know how far it came.
     ///
     /// # Errors
     ///
@@ -44,7 +45,7 @@ impl Journal {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it resolves, what was acknowledged by then is forgotten, and the rest is left over.
+    /// Dropped before it resolves, what was acknowledged by then is forgotten, and the rest is left over, in doubt.
     pub async fn hand_over(
         &self,
         notifier: impl Notifier,
@@ -55,14 +56,18 @@ impl Journal {
         if held.is_empty() {
             return Ok(HandedOver::default());
         }
+        self.let_go(held.iter().map(|held| held.job.found.row));
         // A year is for ever, and no moment is out of reach.
         let time = time.min(Duration::from_secs(365 * 24 * 3600));
         let until = Instant::now() + time;
         let offer = Arc::new(HandOver::of_left_over(held.iter().map(|held| held.job.offer()), until));
-        let mut offered = Offered { journal: self, offer: offer.clone(), held };
+        let mut offered = Offered { journal: self, offer: offer.clone(), held, answered: false };
         let told = tell(notifier, runtime, offer);
         // By the runtime's clock, which may be another.
-        let error = or_late(told, runtime.sleep_until(runtime.now() + time), time).await.err();
+        let said = or_late(told, runtime.sleep_until(runtime.now() + time)).await;
+        offered.answered = said.is_some();
+        let late = || Err(NotifyError::new(format!("the notifier did not answer within {time:?}")));
+        let error = said.unwrap_or_else(late).err();
         let acknowledged = offered.settle();
         let left = self.inner.pool.list().len();
         self.flush().await?;
@@ -70,24 +75,30 @@ impl Journal {
     }
 }
 
-/// Asks the notifier on a thread of its own.
+/// Asks the notifier on a thread of its own, until nobody waits for the answer.
 fn tell(
     notifier: impl Notifier,
     runtime: &impl Runtime,
     offer: Arc<HandOver>,
 ) -> oneshot::Receiver<Result<(), NotifyError>> {
-    let (told, answer) = oneshot::channel();
+    let (mut told, answer) = oneshot::channel();
     let asked = runtime.private().and_then(|mut place| {
         thread::Builder::new().name("sundown-hand-over".into()).spawn(move || {
             let mut said = Err(NotifyError::new("the private place did not finish"));
             let asked = catch_unwind(AssertUnwindSafe(|| {
-                let ask = async {
-                    said = match notifier.prepare().await {
-                        Ok(()) => notifier.incomplete(&offer).await,
-                        unprepared => unprepared,
-                    };
-                };
-                place.drive(pin!(ask));
+                place.drive(pin!(async {
+                    let mut ask = pin!(async {
+                        notifier.prepare().await?;
+                        notifier.incomplete(&offer).await
+                    });
+                    poll_fn(|cx| {
+                        if told.poll_canceled(cx).is_ready() {
+                            return Poll::Ready(());
+                        }
+                        ask.as_mut().poll(cx).map(|answer| said = answer)
+                    })
+                    .await;
+                }));
                 drop(notifier);
             }));
             if let Err(panic) = asked {
@@ -109,20 +120,19 @@ fn tell(
     }
 }
 
-/// What was said, or that it came too late.
+/// What was said. `None`: it comes too late.
 async fn or_late(
     said: oneshot::Receiver<Result<(), NotifyError>>,
     late: impl Future<Output = ()>,
-    time: Duration,
-) -> Result<(), NotifyError> {
+) -> Option<Result<(), NotifyError>> {
     let (mut said, mut late) = (pin!(said), pin!(late));
     poll_fn(|cx| {
         if let Poll::Ready(said) = said.as_mut().poll(cx) {
-            return Poll::Ready(said.unwrap_or_else(|_| Err(NotifyError::new("the notifier said nothing"))));
+            return Poll::Ready(Some(
+                said.unwrap_or_else(|_| Err(NotifyError::new("the notifier said nothing"))),
+            ));
         }
-        late.as_mut()
-            .poll(cx)
-            .map(|()| Err(NotifyError::new(format!("the notifier did not answer within {time:?}"))))
+        late.as_mut().poll(cx).map(|()| None)
     })
     .await
 }
@@ -132,11 +142,16 @@ struct Offered<'a> {
     journal: &'a Journal,
     offer: Arc<HandOver>,
     held: Vec<Held>,
+    /// The notifier is done with them.
+    answered: bool,
 }
 
 impl Offered<'_> {
     fn settle(&mut self) -> Vec<JobId> {
         let (pool, queue) = (&self.journal.inner.pool, self.journal.queue());
+        if !self.answered {
+            self.offer.jobs().iter().for_each(|job| self.offer.doubt(job.key()));
+        }
         let mut acknowledged = Vec::new();
         // In the same order: one was made of the other.
         let rest = self.held.drain(..).zip(self.offer.jobs()).filter_map(|(held, job)| {
@@ -169,3 +184,6 @@ impl Drop for Offered<'_> {
         self.settle();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -33,7 +33,8 @@ impl<P: Serialize + Send + Sync + 'static> DurableJobs<P> {
     pub(crate) fn new(journal: Journal, name: Arc<str>) -> Self {
         let run = journal.new_run(name.clone(), None);
         journal.inner.pool.add_component(name.clone());
-        let component = Component { journal, name, run, offered: Mutex::default() };
+        let component =
+            Component { journal, name, run, offered: Mutex::default(), instance: OnceLock::new() };
         DurableJobs { jobs: Jobs::new(), component: Arc::new(component) }
     }
 
@@ -90,6 +91,7 @@ impl<P: Serialize + Send + Sync + 'static> DurableJobs<P> {
         let resumed = reservation.again(job, payload).await?;
         let held = resuming.held.take();
         drop(held);
+        journal.let_go([job.found.row]);
         Ok(resumed)
     }
 

@@ -5,7 +5,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -34,8 +34,11 @@ pub(crate) struct Inner {
     path: PathBuf,
     pub(crate) pool: Pool,
     pub(crate) room: Arc<Room>,
-    /// The jobs that were handed over to the journal itself. The lock guards the set.
-    pub(crate) kept: Mutex<HashSet<Row>>,
+    /// The jobs that were handed over to the journal itself, and are not offered again so far. The lock guards the set.
+    kept: Mutex<HashSet<Row>>,
+    /// The instances of keys whose jobs are in here before anybody offers them: those of the durable stores, and those of
+    /// what was found. The lock guards the set.
+    instances: Mutex<HashSet<u128>>,
     runs: AtomicU64,
     writer: Writer,
 }
@@ -113,9 +116,10 @@ impl Options {
             .map_err(|source| JournalError::Io { path: path.clone(), source })?;
         let runs = AtomicU64::new(contents.runs.last_key_value().map_or(0, |(last, _)| last + 1));
         forget_runs(&contents, writer.queue());
+        let instances = Mutex::new(contents.jobs.iter().map(|job| job.row.0).collect());
         let pool = Pool::new(found(contents, &room));
         let kept = Mutex::default();
-        Ok(Journal { inner: Arc::new(Inner { path, pool, room, kept, runs, writer }) })
+        Ok(Journal { inner: Arc::new(Inner { path, pool, room, kept, instances, runs, writer }) })
     }
 }
 
@@ -219,13 +223,41 @@ impl Journal {
         number
     }
 
-    /// Whether the job was handed over to the journal itself.
-    pub(crate) fn keeps(&self, row: Row) -> bool {
-        self.inner.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(&row)
+    /// A job that is offered and has its place in here: it began here, or was found.
+    pub(crate) fn holds(&self, row: Row) -> bool {
+        self.instances().contains(&row.0)
     }
 
-    pub(crate) fn keep(&self, row: Row) {
-        self.inner.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(row);
+    pub(crate) fn instances(&self) -> MutexGuard<'_, HashSet<u128>> {
+        self.inner.instances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the job was handed over to the journal itself.
+    pub(crate) fn keeps(&self, row: Row) -> bool {
+        self.kept().contains(&row)
+    }
+
+    /// Acknowledges a job for the journal itself, and says whether that counts. Whoever sees it acknowledged also sees by
+    /// whom: so the one happens under the other's lock.
+    pub(crate) fn keep(&self, row: Row, acknowledge: impl FnOnce() -> bool) -> bool {
+        let mut kept = self.kept();
+        let counts = acknowledge();
+        if counts {
+            kept.insert(row);
+        }
+        counts
+    }
+
+    /// These are offered anew, or are gone: that the journal has acknowledged them before no longer counts.
+    pub(crate) fn let_go(&self, rows: impl IntoIterator<Item = Row>) {
+        let mut kept = self.kept();
+        for row in rows {
+            kept.remove(&row);
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashSet<Row>> {
+        self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -43,13 +43,13 @@ use crate::{
 pub struct LastLink {
     journal: Journal,
     outlives: bool,
-    /// Jobs that were written down in mid-commit: some of them end well after all. The lock guards the list.
-    in_doubt: Mutex<Vec<(Key, Ticket)>>,
+    /// Jobs of which it is not known yet whether they have to be in the journal. The lock guards the list.
+    unsettled: Mutex<Vec<Unsettled>>,
 }
 
 impl LastLink {
     pub(crate) fn new(journal: Journal) -> Self {
-        LastLink { journal, outlives: false, in_doubt: Mutex::default() }
+        LastLink { journal, outlives: false, unsettled: Mutex::default() }
     }
 
     /// The journal's directory is there after this process and its container or machine have gone, and somebody will
@@ -59,8 +59,8 @@ impl LastLink {
         LastLink { outlives: true, ..self }
     }
 
-    fn in_doubt(&self) -> MutexGuard<'_, Vec<(Key, Ticket)>> {
-        self.in_doubt.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unsettled(&self) -> MutexGuard<'_, Vec<Unsettled>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a job into the queue. Runs the payload's own code.
@@ -78,17 +78,40 @@ impl LastLink {
         };
         let checkpoint: Option<Arc<RawValue>> = parts.checkpoint.map(Into::into);
         let bytes = size(&record) + checkpoint.as_deref().map_or(0, size_of_checkpoint);
-        let space = self.journal.inner.room.take(1, bytes).map_err(|full| failed(full.to_string()))?;
+        let row = row_of(job.key());
+        let room = || self.journal.inner.room.take(1, bytes).map_err(|full| failed(full.to_string()));
+        let space = if self.journal.holds(row) { None } else { Some(room()?) };
         let end = Some(End { reason: Some(job.reason().clone()), in_doubt: job.is_in_doubt() });
-        let (row, record) = (row_of(job.key()), Arc::new(record));
+        let record = Arc::new(record);
         let answer = self.journal.queue().put(Put { row, record, checkpoint, end, instead_of: None });
         Ok(Writing { job, space, answer })
     }
 }
 
+/// A job that was written down in mid-commit, or that this link has not acknowledged.
+#[derive(Debug)]
+struct Unsettled {
+    key: Key,
+    ticket: Ticket,
+    acknowledged: bool,
+}
+
+impl Unsettled {
+    /// It has ended well after all, or somebody else has taken it over.
+    fn is_done_with(&self, journal: &Journal) -> bool {
+        match self.ticket.fate() {
+            Fate::Completed | Fate::Failed => true,
+            // Neither this link nor another of the journal.
+            Fate::HandedOver => !self.acknowledged && !journal.keeps(row_of(self.key)),
+            _ => false,
+        }
+    }
+}
+
 struct Writing<'a> {
     job: &'a IncompleteJob,
-    space: Space,
+    /// None: it has its room already.
+    space: Option<Space>,
     answer: oneshot::Receiver<Answer>,
 }
 
@@ -120,8 +143,10 @@ impl Notifier for LastLink {
     async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError> {
         let mut runs = HashMap::new();
         let (mut writing, mut failed) = (Vec::new(), None);
-        let all = hand_over.jobs().iter().chain(hand_over.in_doubt());
-        for job in all.filter(|job| !job.is_acknowledged()) {
+        let all = hand_over.jobs().iter().chain(hand_over.in_doubt()).filter(|job| !job.is_acknowledged());
+        let (held, new): (Vec<_>, Vec<_>) = all.partition(|job| self.journal.holds(row_of(job.key())));
+        // First what exists nowhere else: there may not be time for all.
+        for job in new.into_iter().chain(held) {
             let new_run = || self.journal.new_run(job.component().into(), None);
             let run = *runs.entry(job.component()).or_insert_with(new_run);
             match self.put(job, run) {
@@ -132,14 +157,12 @@ impl Notifier for LastLink {
         for Writing { job, space, answer } in writing {
             match answer.await {
                 Ok(Ok(())) => {
-                    space.keep();
-                    // First, so that whoever sees it acknowledged also sees by whom.
-                    self.journal.keep(row_of(job.key()));
-                    if job.is_in_doubt() {
-                        self.in_doubt().push((job.key(), job.ticket()));
-                    }
-                    if self.outlives {
-                        hand_over.acknowledge(job.key());
+                    space.into_iter().for_each(Space::keep);
+                    let (key, ticket) = (job.key(), job.ticket());
+                    let acknowledge = || hand_over.acknowledge(key);
+                    let acknowledged = self.outlives && self.journal.keep(row_of(key), acknowledge);
+                    if job.is_in_doubt() || !acknowledged {
+                        self.unsettled().push(Unsettled { key, ticket, acknowledged });
                     }
                 }
                 Ok(Err(error)) => {
@@ -150,14 +173,19 @@ impl Notifier for LastLink {
         }
         failed.map_or(Ok(()), Err)
     }
-    /// Forgets the jobs that were in mid-commit and have ended well after all.
+
+    /// Forgets the jobs that have ended well after all, and those that somebody else has taken over.
     async fn finished(&self, _report: &Report) -> Result<(), NotifyError> {
-        let in_doubt = std::mem::take(&mut *self.in_doubt());
-        let ended = |job: &Ticket| matches!(job.fate(), Fate::Completed | Fate::Failed);
-        for (key, _) in in_doubt.iter().filter(|(_, job)| ended(job)) {
-            self.journal.queue().forget(row_of(*key));
+        let unsettled = std::mem::take(&mut *self.unsettled());
+        for job in unsettled.iter().filter(|job| job.is_done_with(&self.journal)) {
+            let row = row_of(job.key);
+            self.journal.queue().forget(row);
+            self.journal.let_go([row]);
         }
         let written = self.journal.flush().await;
-        written.map_err(|error| NotifyError::new("what ended well after all is not noted").because(error))
+        written.map_err(|error| NotifyError::new("what is done with is not noted").because(error))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,6 +65,7 @@ impl<P: Serialize + Send + Sync + 'static> DurableReservation<P> {
         let (row, record) = (row_of(reservation.key()), Arc::new(record));
         let checkpoint = instead_of.as_ref().and_then(|old| old.checkpoint.clone());
         let (space, noted) = component.make_room(&record, checkpoint.as_deref(), instead_of.is_some())?;
+        component.writes(row);
         let mut written = Written { component: &component, row, old: instead_of.clone(), undo: true };
         let put = Put { row, record: record.clone(), checkpoint: checkpoint.clone(), end: None, instead_of };
         let answer = component.journal.queue().put(put).await;

@@ -180,6 +180,10 @@ impl Queue {
         let mut waiting = self.lock();
         let later = mem::replace(&mut waiting.batch, batch);
         let all = &mut waiting.batch;
+        for old in later.puts.iter().filter_map(|put| put.instead_of.as_ref()) {
+            // It was about to be restored, and goes with the put.
+            all.notes.remove(&old.row);
+        }
         for (row, note) in later.notes {
             all.notes.entry(row).or_default().then(note);
         }

@@ -8,7 +8,7 @@ use sundown::Past;
 use super::*;
 use crate::{
     disk::{Disk, Faults},
-    store::{Put, Record, Row},
+    store::{End, Found, Put, Record, Row},
 };
 
 fn body(disk: &Disk) -> Body {
@@ -17,11 +17,15 @@ fn body(disk: &Disk) -> Body {
     Body { store, room, queue, watches: Vec::new() }
 }
 
-/// A begin that fails.
-fn fail_to_put(body: &mut Body, row: Row) {
+fn record() -> Arc<Record> {
     let id = "job".to_owned().try_into().unwrap();
     let payload = to_raw_value(&1).unwrap();
-    let record = Arc::new(Record { run: 1, began: 1, id, past: Past::default(), payload });
+    Arc::new(Record { run: 1, began: 1, id, past: Past::default(), payload })
+}
+
+/// A begin that fails.
+fn fail_to_put(body: &mut Body, row: Row) {
+    let record = record();
     let mut answer = body.queue.put(Put { row, record, checkpoint: None, end: None, instead_of: None });
     let work = body.queue.next(None);
     body.write(work);
@@ -64,4 +68,16 @@ fn what_is_put_back_gives_way_to_what_came_later() {
     assert_eq!((noted((7, 1)), noted((7, 2))), ("1".to_owned(), "2".to_owned()));
     assert!(all.runs[&1].is_some() && all.runs[&2].is_none());
     assert_eq!(all.forgotten, [(7, 3), (7, 4)]);
+}
+
+#[test]
+fn what_is_resumed_meanwhile_is_not_put_back() {
+    let old = Found { row: (7, 1), record: record(), checkpoint: None, end: End::default() };
+    let queue = Queue::default();
+    queue.note(old.row, Note::restore(&old));
+    let failed = queue.next(Some(Instant::now())).batch;
+    let instead_of = Some(Arc::new(old));
+    let _answer = queue.put(Put { row: (8, 1), record: record(), checkpoint: None, end: None, instead_of });
+    queue.put_back(failed);
+    assert!(queue.next(Some(Instant::now())).batch.notes.is_empty());
 }

@@ -156,7 +156,7 @@ impl Conn {
 
     /// It was taken with no request on it, and its task was told so: that ends, and nothing that comes changes it.
     pub(crate) fn is_left_to_the_rescue(&self) -> bool {
-        self.word.phase() == Phase::Taken && self.streams().is_none() && self.exchange().is_none()
+        self.word.phase() == Phase::Taken && self.exchange().is_none()
     }
 
     /// It speaks HTTP/2.

@@ -9,7 +9,7 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -21,8 +21,8 @@ pub use self::task::Task;
 /// smol, on its global executor or on one of your own, for [`sundown::Shutdown`].
 #[derive(Clone, Debug)]
 pub struct Smol {
-    /// `None`: the global one, which `smol::spawn` uses.
-    executor: Option<Arc<Executor<'static>>>,
+    /// `None`: the global one, which `smol::spawn` uses. (Weak: its tasks hold us, and would keep it for ever.)
+    executor: Option<Weak<Executor<'static>>>,
 }
 
 impl Smol {
@@ -31,9 +31,9 @@ impl Smol {
         Smol { executor: None }
     }
 
-    /// An executor of your own, which you run.
+    /// An executor of your own, which you keep and run. It ends, with all that is left on it, when you drop it.
     pub fn on(executor: Arc<Executor<'static>>) -> Self {
-        Smol { executor: Some(executor) }
+        Smol { executor: Some(Arc::downgrade(&executor)) }
     }
 }
 
@@ -48,8 +48,9 @@ impl Runtime for Smol {
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) -> AbortHandle {
-        let task = match &self.executor {
-            Some(executor) => executor.spawn(task),
+        let task = match self.executor.as_ref().map(Weak::upgrade) {
+            Some(Some(executor)) => executor.spawn(task),
+            Some(None) => return AbortHandle::new(|| {}),
             None => smol::spawn(task),
         };
         // As a component, a task goes on when its handle is dropped.

@@ -6,6 +6,9 @@
 #[allow(dead_code, reason = "the webhook's own tests use all of it")]
 #[path = "notifiers/monitor.rs"]
 mod monitor;
+#[allow(dead_code, reason = "the log line's own tests use all of it")]
+#[path = "notifiers/paper.rs"]
+mod paper;
 
 use std::{
     env, fs,
@@ -27,7 +30,10 @@ use sundown_notify::{First, LogLine, Systemd, TerminationLog, Webhook};
 use sundown_testkit::conformance::{Notifying, Outside};
 use sundown_tokio::Tokio;
 
-use crate::monitor::{Answer, Monitor, Request, body, status, text};
+use crate::{
+    monitor::{Answer, Monitor, Request, body, status, text},
+    paper::Full,
+};
 
 /// A monitor that does as it is told, and the keys of the jobs it has accepted.
 fn webhook(outside: Outside) -> Option<Notifying> {
@@ -126,17 +132,6 @@ fn told(notifier: impl Notifier) -> Option<Notifying> {
 }
 
 fn log_line(outside: Outside) -> Option<Notifying> {
-    struct Full;
-
-    impl Write for Full {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::StorageFull.into())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
     (outside == Outside::Refuses).then(|| told(LogLine::to(Full)))?
 }
 

@@ -6,12 +6,11 @@
 #[allow(dead_code, reason = "the webhook's own tests use all of it")]
 #[path = "notifiers/monitor.rs"]
 mod monitor;
+#[allow(dead_code, reason = "the log line's own tests use all of it")]
+#[path = "notifiers/paper.rs"]
+mod paper;
 
-use std::{
-    io::{self, Write},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use jsonschema::Validator;
 use serde::{Serialize, Serializer};
@@ -20,7 +19,10 @@ use sundown::{HandOver, Jobs, Key, LeftOver, Notifier, Past, Reason, Reserve, Sh
 use sundown_notify::{LogLine, Webhook};
 use sundown_tokio::Tokio;
 
-use crate::monitor::{Monitor, status};
+use crate::{
+    monitor::{Monitor, status},
+    paper::Paper,
+};
 
 fn schema() -> Value {
     serde_json::from_str(include_str!("../schema/events.json")).unwrap()
@@ -108,27 +110,6 @@ async fn told() -> Vec<Value> {
         monitor.news(2).iter().chain(&monitor.jobs()).flat_map(|it| it.events()).collect();
     events.extend(paper.lines());
     events
-}
-
-#[derive(Clone, Default)]
-struct Paper(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Paper {
-    fn write(&mut self, some: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(some);
-        Ok(some.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Paper {
-    fn lines(&self) -> Vec<Value> {
-        let text = self.0.lock().unwrap().clone();
-        String::from_utf8(text).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
 }
 
 #[tokio::test]

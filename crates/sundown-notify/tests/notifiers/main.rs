@@ -6,6 +6,7 @@
 
 mod authority;
 mod monitor;
+mod paper;
 mod service;
 
 mod log_line;

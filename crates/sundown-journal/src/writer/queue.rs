@@ -67,33 +67,30 @@ pub(crate) struct Work {
 impl Queue {
     /// A job that comes into the journal.
     pub(crate) fn put(&self, put: Put) -> oneshot::Receiver<Answer> {
-        let (answer, receiver) = oneshot::channel();
-        let mut waiting = self.lock();
-        if waiting.closed {
-            drop(waiting);
-            let _ = answer.send(Err(WriteError::closed()));
-        } else {
+        self.ask(|waiting, answer| {
             if let Some(old) = &put.instead_of {
                 // It may be about to be restored, and goes now.
                 waiting.batch.notes.remove(&old.row);
             }
             waiting.batch.puts.push(put);
             waiting.putting.push(answer);
-            drop(waiting);
-            self.arrived.notify_one();
-        }
-        receiver
+        })
     }
 
     /// All that was said so far, on the disk.
     pub(crate) fn flush(&self) -> oneshot::Receiver<Answer> {
+        self.ask(|waiting, answer| waiting.flushing.push(answer))
+    }
+
+    /// Something that somebody waits for.
+    fn ask(&self, put_in: impl FnOnce(&mut Waiting, oneshot::Sender<Answer>)) -> oneshot::Receiver<Answer> {
         let (answer, receiver) = oneshot::channel();
         let mut waiting = self.lock();
         if waiting.closed {
             drop(waiting);
             let _ = answer.send(Err(WriteError::closed()));
         } else {
-            waiting.flushing.push(answer);
+            put_in(&mut waiting, answer);
             drop(waiting);
             self.arrived.notify_one();
         }

@@ -57,7 +57,7 @@ struct Private;
 fn start_threads(first_use: impl FnOnce()) -> io::Result<()> {
     // It panics over what it cannot have.
     catch_unwind(AssertUnwindSafe(first_use)).map_err(|panic| {
-        io::Error::other(format!("async-std could not be started: {}", panic_message(&*panic)))
+        io::Error::other(format!("async-std could not be started: {}", panic_message(panic)))
     })
 }
 

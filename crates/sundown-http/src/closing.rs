@@ -3,13 +3,13 @@
 use std::{
     fmt,
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
 use slab::Slab;
+use sundown::host::swallow;
 
 use crate::{
     course::Course,
@@ -127,7 +127,7 @@ impl Listeners {
     pub(crate) fn wake(&self) {
         let wakers: Vec<_> = self.wakers().iter().map(|(_, waker)| waker.clone()).collect();
         for waker in wakers {
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+            swallow(|| waker.wake());
         }
     }
 }

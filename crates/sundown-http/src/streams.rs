@@ -6,7 +6,6 @@
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -15,6 +14,7 @@ use std::{
 };
 
 use slab::Slab;
+use sundown::host::swallow;
 
 use crate::exchange::Exchange;
 
@@ -77,7 +77,7 @@ impl<const SHARDS: usize> Streams<SHARDS> {
     /// Wakes every exchange's task. Wakers are foreign code: one that panics keeps nobody else asleep.
     pub(crate) fn wake(&self) {
         for exchange in self.exchanges() {
-            let _ = catch_unwind(AssertUnwindSafe(|| exchange.task.wake()));
+            swallow(|| exchange.task.wake());
         }
     }
 }

@@ -102,7 +102,7 @@ fn tell(
                 drop(notifier);
             }));
             if let Err(panic) = asked {
-                said = Err(NotifyError::new(format!("the notifier panicked: {}", panic_message(&*panic))));
+                said = Err(NotifyError::new(format!("the notifier panicked: {}", panic_message(panic))));
             }
             drop(offer);
             // Late, and nobody waits.

@@ -67,7 +67,7 @@ impl LastLink {
     fn put<'a>(&self, job: &'a IncompleteJob, run: u64) -> Result<Writing<'a>, NotifyError> {
         let failed = |why| NotifyError::new(format!("job {} could not be written down: {why}", job.id()));
         let written = catch_unwind(AssertUnwindSafe(|| Parts::of(job)));
-        let parts = written.unwrap_or_else(|panic| Err(panic_message(&*panic).to_owned())).map_err(failed)?;
+        let parts = written.unwrap_or_else(|panic| Err(panic_message(panic))).map_err(failed)?;
         let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let record = Record {
             run,

@@ -2,8 +2,6 @@
 //! the claim, or the end of the watch, whichever comes first.
 
 use std::{
-    mem,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
         Arc,
@@ -15,7 +13,7 @@ use std::{
 };
 
 use memmap2::MmapMut;
-use sundown::{Handle, Reason};
+use sundown::{Handle, Reason, host::swallow};
 
 use crate::{
     Trouble,
@@ -111,13 +109,9 @@ impl Sentry {
     }
 }
 
-/// Foreign code, on a thread of its own: it may never return. What it throws may throw again when it is dropped.
+/// Foreign code, on a thread of its own: it may never return.
 fn tell_beside(tell: Tell, trouble: Trouble) -> Option<JoinHandle<()>> {
-    let run = move || {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| tell(&trouble))) {
-            mem::forget(panic);
-        }
-    };
+    let run = move || swallow(|| tell(&trouble));
     thread::Builder::new().name("sundown-trouble".into()).spawn(run).ok()
 }
 

@@ -117,25 +117,24 @@ pub(crate) fn observe<R>(host: &dyn Host, work: impl FnOnce() -> R) -> (Outcome,
     let began = host.now();
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(value) => (Outcome::Done(host.now().saturating_duration_since(began)), Some(value)),
-        Err(panic) => {
-            let message = panic_message(&*panic).to_owned();
-            swallow(|| drop(panic));
-            (Outcome::Panicked(message), None)
-        }
+        Err(panic) => (Outcome::Panicked(panic_message(panic)), None),
     }
 }
 
-/// The message of a panic, as `catch_unwind` gives it.
+/// The message of a panic, as `catch_unwind` gives it. What was thrown is dropped here, where it may throw again.
 ///
 /// # Examples
 ///
 /// ```
 /// let panic = std::panic::catch_unwind(|| panic!("no such table")).unwrap_err();
-/// assert_eq!(sundown::panic_message(&*panic), "no such table");
+/// assert_eq!(sundown::panic_message(panic), "no such table");
 /// ```
-pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
+pub fn panic_message(panic: Box<dyn Any + Send>) -> String {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let message = text.unwrap_or("no message").to_owned();
+    swallow(|| drop(panic));
+    message
 }
 
 /// A future as an errand: what it could not do is text.
@@ -326,5 +325,17 @@ mod tests {
         assert!(matches!(outcome.recv().unwrap(), Outcome::Done(_)));
         assert!(began.elapsed() < PATIENCE);
         assert_eq!(*used.lock().unwrap(), [0, 1]);
+    }
+
+    #[test]
+    fn what_was_thrown_may_throw_again() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("on purpose");
+            }
+        }
+        let panic = catch_unwind(|| std::panic::panic_any(Bomb)).unwrap_err();
+        assert_eq!(panic_message(panic), "no message");
     }
 }

@@ -1,9 +1,10 @@
 //! The machine under a shutdown: its clock, its threads, its process. The system's own, or one that is made up.
 //!
 //! Hidden, and for this workspace alone: `sundown-testkit`'s simulation runs the same conductor and the same errands as a
-//! service does, on threads and a clock of its own, and the links of `sundown-notify`'s `First` as well. Whatever in this crate reads the time, starts a thread or blocks one, does
-//! it through a [`Host`]: a shutdown touches the machine in no other way. (A [`Jobs`](crate::Jobs) that has joined none
-//! yet reads the system's clock.)
+//! service does, on threads and a clock of its own, and the links of `sundown-notify`'s `First` as well. Whatever in this
+//! crate reads the time, starts a thread or blocks one, does it through a [`Host`]: a shutdown touches the machine in no
+//! other way. (A [`Jobs`](crate::Jobs) that has joined none yet reads the system's clock.) What guards against foreign
+//! panics, [`swallow`], is here for the other crates as well.
 
 use std::{
     fmt, io,

@@ -112,6 +112,17 @@ impl NotifyError {
         self.source = Some(source.into());
         self
     }
+
+    /// The message with all its causes, as the report has it.
+    pub fn describe(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        text
+    }
 }
 
 /// The beginning of a shutdown, for the outside.

@@ -1,10 +1,8 @@
 //! Where exchanges take place, and what those of one connection share.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    task,
-};
+use std::{sync::Arc, task};
+
+use sundown::host::swallow;
 
 use super::{SHARDS, tunnel::Tunnel};
 use crate::{
@@ -69,7 +67,7 @@ impl Context {
                 self.server.ring();
                 if self.server.is_draining() {
                     // It may have been the last that its connection waits for.
-                    let _ = catch_unwind(AssertUnwindSafe(|| conn.task.wake()));
+                    swallow(|| conn.task.wake());
                 }
             }
             // Who waits for it waits for its guard.

@@ -15,6 +15,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use sundown::host::swallow;
 use tower_service::Service;
 
 use super::{Answered, Context, Entry, NoResponse, admit::Refusal, release::Kept};
@@ -127,7 +128,7 @@ where
         let entry = Entry { context, exchange: Some(exchange) };
         let mut exchanging = Exchanging { entry: Some(entry), state: State::Asking { asking: None } };
         // Foreign code: it may panic. (It takes from places and fills one, since what goes through here is moved.)
-        let _ = catch_unwind(AssertUnwindSafe(|| exchanging.state.begin(service, request)));
+        swallow(|| exchanging.state.begin(service, request));
         exchanging
     }
 
@@ -205,7 +206,8 @@ where
             self.set(State::Waiting);
             Poll::Ready(())
         }));
-        polled.unwrap_or_else(|_| {
+        polled.unwrap_or_else(|panic| {
+            swallow(|| drop(panic));
             self.end();
             Poll::Ready(())
         })
@@ -214,7 +216,7 @@ where
     /// Drops the handler, if it is there.
     #[cold]
     fn end(mut self: Pin<&mut Self>) {
-        let _ = catch_unwind(AssertUnwindSafe(|| self.set(State::Waiting)));
+        swallow(|| self.set(State::Waiting));
     }
 }
 

@@ -21,6 +21,16 @@ enum Does {
     Fails,
     PanicsWhenAsked,
     PanicsWhenReady,
+    /// With something that panics once more.
+    ThrowsBombs,
+}
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
 }
 
 impl Service<Request<Full<Bytes>>> for Does {
@@ -30,7 +40,7 @@ impl Service<Request<Full<Bytes>>> for Does {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         match self {
-            Does::Waits(0) | Does::PanicsWhenAsked => Poll::Ready(Ok(())),
+            Does::Waits(0) | Does::PanicsWhenAsked | Does::ThrowsBombs => Poll::Ready(Ok(())),
             Does::Waits(times) => {
                 *times -= 1;
                 cx.waker().wake_by_ref();
@@ -42,8 +52,10 @@ impl Service<Request<Full<Bytes>>> for Does {
     }
 
     fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
-        if let Does::PanicsWhenAsked = self {
-            panic!("on purpose");
+        match self {
+            Does::PanicsWhenAsked => panic!("on purpose"),
+            Does::ThrowsBombs => std::panic::panic_any(Bomb),
+            _ => {}
         }
         ready(Ok(Response::default()))
     }
@@ -65,5 +77,6 @@ fn a_service_may_be_unready_or_fail_or_panic_before_it_has_a_future() {
     }
     assert_eq!(answer(Does::Fails), Err("on purpose"));
     assert_eq!(answer(Does::PanicsWhenAsked), Ok(StatusCode::INTERNAL_SERVER_ERROR));
+    assert_eq!(answer(Does::ThrowsBombs), Ok(StatusCode::INTERNAL_SERVER_ERROR));
     assert_eq!(answer(Does::PanicsWhenReady), Ok(StatusCode::INTERNAL_SERVER_ERROR));
 }

@@ -4,7 +4,6 @@ use std::{
     io,
     net::TcpListener,
     ops::Deref,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -14,6 +13,7 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use slab::Slab;
+use sundown::host::swallow;
 
 use crate::{bell::Bell, conn::Conn, course::Course, phase::Phase};
 
@@ -136,13 +136,13 @@ impl Shared {
             for conn in self.unfinished() {
                 self.wake(&conn);
             }
-            let _ = catch_unwind(AssertUnwindSafe(|| self.accepting.wake()));
+            swallow(|| self.accepting.wake());
         }
     }
 
     /// Wakes a connection's task. Wakers are foreign code: one that panics keeps nobody else asleep.
     pub(crate) fn wake(&self, conn: &Conn) {
-        let _ = catch_unwind(AssertUnwindSafe(|| conn.task.wake()));
+        swallow(|| conn.task.wake());
         if let Some(streams) = conn.streams() {
             streams.wake();
         }

@@ -284,7 +284,7 @@ fn discard(open: Open) {
 /// Calls the store, whose panics on a damaged file are no more than another way to say so.
 fn guarded<T>(call: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
-        Err(Trouble::Damaged(format!("the store panicked: {}", sundown::panic_message(&*panic))))
+        Err(Trouble::Damaged(format!("the store panicked: {}", sundown::panic_message(panic))))
     })
 }
 

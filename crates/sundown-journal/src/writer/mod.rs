@@ -20,14 +20,13 @@ mod room;
 use std::{
     future::Future,
     io, mem,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Waker},
     thread::{self, JoinHandle},
 };
 
-use sundown::Watch;
+use sundown::{Watch, host::swallow};
 
 use self::queue::Work;
 pub(crate) use self::{
@@ -68,7 +67,7 @@ impl Writer {
         match thread {
             // The last handle may be dropped by a task that an answer has woken, on the thread itself.
             Some(thread) if thread.thread().id() != thread::current().id() => {
-                thread.join().unwrap_or_else(|panic| Err(WriteError::new(sundown::panic_message(&*panic))))
+                thread.join().unwrap_or_else(|panic| Err(WriteError::new(sundown::panic_message(panic))))
             }
             _ => Ok(()),
         }
@@ -149,7 +148,7 @@ impl Body {
         for answer in putting.into_iter().chain(flushing) {
             // Who does not wait any more has said so by a note. A waker that panics is its own.
             let outcome = outcome.clone();
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(answer.send(outcome))));
+            swallow(|| drop(answer.send(outcome)));
         }
     }
 

@@ -22,7 +22,11 @@ use futures_util::{
     FutureExt,
     future::{Either, select},
 };
-use sundown::{BoxFuture, Drive, Notifier, NotifyError, Runtime, host::Awaited, panic_message};
+use sundown::{
+    BoxFuture, Drive, Notifier, NotifyError, Runtime,
+    host::{Awaited, swallow},
+    panic_message,
+};
 
 /// What a notifier is called for.
 pub(super) type Work = BoxFuture<'static, Result<(), NotifyError>>;
@@ -118,8 +122,8 @@ impl Link {
         if let Some(ending) = ending {
             let _ = tell.send(ending);
         }
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(dropped)));
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(work)));
+        swallow(|| drop(dropped));
+        swallow(|| drop(work));
     }
 
     /// Its own place, or, if a call before this one does not leave it, another for this once. Which of them it is.
@@ -182,22 +186,10 @@ fn take(slot: &Mutex<Option<Work>>) -> Option<Work> {
     slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-/// An error with all its causes.
 fn ended(result: Result<(), NotifyError>) -> Ending {
-    result.map_err(|error| {
-        let mut text = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
-        text
-    })
+    result.map_err(|error| error.describe())
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> Ending {
-    let message = format!("it panicked: {}", panic_message(&*panic));
-    // What was thrown may throw again when it is dropped.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
-    Err(message)
+    Err(format!("it panicked: {}", panic_message(panic)))
 }

@@ -139,7 +139,7 @@ impl Suite {
         let bound = patience * WAITS;
         match ended.recv_timeout(bound) {
             Ok(Ok(checked)) => checked,
-            Ok(Err(panic)) => Err(Unmet::broken(format!("it panicked: {}", panic_message(&*panic)))),
+            Ok(Err(panic)) => Err(Unmet::broken(format!("it panicked: {}", panic_message(panic)))),
             Err(_) => Err(Unmet::broken(format!("it did not end within {bound:?}"))),
         }
     }

@@ -107,7 +107,7 @@ fn bounded<T: Send + 'static>(
     thread::Builder::new().spawn(run).or_broken("a thread")?;
     match ended.recv_timeout(bound) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(panic)) => Err(Unmet::Broken(format!("{what} panicked: {}", panic_message(&*panic)))),
+        Ok(Err(panic)) => Err(Unmet::Broken(format!("{what} panicked: {}", panic_message(panic)))),
         Err(_) => Err(Unmet::Broken(format!("{what} did not return within {bound:?}"))),
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Call, Conductor, Event};
 use crate::{
-    Claims, Deadline, HandOver, Notice, NotifyError, Receipt, Signal,
+    Claims, Deadline, HandOver, Notice, Receipt, Signal,
     errand::{Place, Seat, observe},
     latch::Shared,
     machine::{Action, State},
@@ -47,7 +47,7 @@ impl Conductor {
         for at in 0..self.desks.len() {
             let (notifier, notice) = (self.desks[at].notifier.clone(), notice.clone());
             self.record.notifiers[at].draining = Outcome::Late;
-            let draining = async move { notifier.draining(&notice).await.map_err(describe) };
+            let draining = async move { notifier.draining(&notice).await.map_err(|error| error.describe()) };
             self.notify(at, Call::Draining(at), self.hub.claimed.clone(), draining);
         }
         self.step("drain");
@@ -177,7 +177,8 @@ impl Conductor {
             let reason = self.record.reason.clone();
             let offer = HandOver::new(ids, reason, ends.clone(), self.offered.clone(), takes_over);
             self.record.notifiers[at].incomplete = Outcome::Late;
-            let incomplete = async move { notifier.incomplete(&offer).await.map_err(describe) };
+            let incomplete =
+                async move { notifier.incomplete(&offer).await.map_err(|error| error.describe()) };
             self.notify(at, Call::Incomplete(at), self.hub.finished.clone(), incomplete);
         }
     }
@@ -231,7 +232,7 @@ impl Conductor {
         for at in 0..self.desks.len() {
             self.record.notifiers[at].finished = Outcome::Late;
             let (notifier, report) = (self.desks[at].notifier.clone(), so_far.clone());
-            let finished = async move { notifier.finished(&report).await.map_err(describe) };
+            let finished = async move { notifier.finished(&report).await.map_err(|error| error.describe()) };
             self.notify(at, Call::Finished(at), self.hub.finished.clone(), finished);
         }
     }
@@ -352,15 +353,4 @@ impl Conductor {
         }
         report
     }
-}
-
-/// An error with all its causes.
-pub(crate) fn describe(error: NotifyError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -12,7 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use self::act::describe;
 use self::record::Record;
 use crate::{
     Deadline, Grace, InFlight, Reason, Signal,

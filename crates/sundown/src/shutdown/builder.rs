@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     BoxFuture, Drainable, Grace, GraceError, Notifier, PlanError, Reserve, Runtime, Watch,
-    conductor::{Conductor, Desk, Setup, describe},
+    conductor::{Conductor, Desk, Setup},
     errand::{Errands, Place},
     grace::LONGEST,
     host::{DynHost, Inbox},
@@ -242,7 +242,7 @@ fn open_desks(
         let (tell, preparing, theirs) = (tell.clone(), notifier.clone(), place.clone());
         let cancel = give_up.clone();
         errands.run(&name, move |_| {
-            let prepare = async move { preparing.prepare().await.map_err(describe) };
+            let prepare = async move { preparing.prepare().await.map_err(|error| error.describe()) };
             theirs.drive(Box::pin(prepare), cancel, |outcome| drop(tell.send((at, outcome))));
         });
         desks.push(Desk { name, takes_over, notifier, place });

@@ -116,6 +116,6 @@ pub(super) fn a_claim_returns_at_once(trial: &Trial<Fresh>) -> Checked {
 fn claim_timed(component: &dyn Drainable, claims: &Claims, tell: &Sender<Result<Duration, String>>) {
     let began = Instant::now();
     let ended = catch_unwind(AssertUnwindSafe(|| component.claim(claims)));
-    let panicked = |panic: Box<dyn Any + Send>| format!("it panicked: {}", panic_message(&*panic));
+    let panicked = |panic: Box<dyn Any + Send>| format!("it panicked: {}", panic_message(panic));
     let _ = tell.send(ended.map(|()| began.elapsed()).map_err(panicked));
 }

@@ -71,7 +71,7 @@ impl Notifier for Dropping {
             let mut call = self.0.incomplete(hand_over);
             let _ = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         }));
-        let _ = self.1.send(dropped.map_err(|panic| format!("it panicked: {}", panic_message(&*panic))));
+        let _ = self.1.send(dropped.map_err(|panic| format!("it panicked: {}", panic_message(panic))));
         Ok(())
     }
 }

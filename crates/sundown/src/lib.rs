@@ -60,6 +60,7 @@ mod shutdown;
 
 mod component;
 mod deadline;
+mod escalation;
 mod gate;
 mod grace;
 mod jobs;
@@ -68,6 +69,7 @@ mod readiness;
 mod reason;
 mod report;
 mod runtime;
+mod signal;
 mod spawned;
 mod watch;
 
@@ -87,8 +89,10 @@ pub use uuid::Uuid;
 
 pub use self::{
     component::{Drainable, InFlight, Unit},
+    conductor::Observed,
     deadline::Deadline,
     errand::panic_message,
+    escalation::{Escalation, EscalationError, Urgency},
     gate::{Draining, Gate, Guard},
     grace::{Environment, GRACE_VARIABLE, Grace, GraceError, Provenance},
     jobs::{
@@ -99,10 +103,11 @@ pub use self::{
     notifier::{HandOver, Notice, Notifier, NotifyError},
     plan::{PlanError, Reserve},
     readiness::Readiness,
-    reason::{Reason, Signal},
+    reason::Reason,
     report::{CallReport, ComponentReport, NotifierReport, Outcome, Report, StepReport},
     runtime::{AbortHandle, Accept, BoxFuture, Drive, Runtime, Transport},
     shutdown::{AddComponentError, Builder, Handle, Shutdown, StartError},
+    signal::{Signal, SignalError},
     spawned::Spawned,
     watch::Watch,
 };

@@ -15,7 +15,7 @@ use std::{
 };
 
 use crate::{
-    Signal,
+    Escalation, Signal, Urgency,
     grace::LONGEST,
     plan::{Plan, Reserves, Timeline},
 };
@@ -45,13 +45,14 @@ pub(crate) enum Cause {
     Late,
     /// Somebody is in a hurry.
     Hurried,
-    /// A third interrupt.
+    /// A signal that exits at once: a third interrupt.
     Insisted,
 }
 
 /// All that can happen.
 pub(crate) const TRANSITIONS: &[(State, Cause, State)] = &[
     (State::Running, Cause::Begun, State::Draining),
+    (State::Running, Cause::Insisted, State::Gone),
     (State::Draining, Cause::Done, State::Claiming),
     (State::Draining, Cause::Late, State::Claiming),
     (State::Draining, Cause::Hurried, State::Claiming),
@@ -97,7 +98,7 @@ pub(crate) enum Action {
     Release,
     /// Publish the report.
     Finish,
-    /// End the process: because `main` has not, or because of this third interrupt.
+    /// End the process: because `main` has not, or because this signal exits at once.
     Exit(Option<Signal>),
 }
 
@@ -140,8 +141,12 @@ pub(crate) struct Machine {
     /// How long those that it asks have once more, if all stood still; nothing, if they have had it.
     patience: Option<Duration>,
     release_parties: usize,
+    escalation: Escalation,
+    /// A signal has asked for the end of the process.
+    signalled: bool,
+    /// A signal has hurried.
     interrupted: bool,
-    last_signals: [Option<Instant>; 3],
+    last_signals: [Option<Instant>; Signal::ALL.len()],
     actions: VecDeque<Action>,
 }
 
@@ -158,10 +163,18 @@ impl Machine {
             step_ends: None,
             patience: None,
             release_parties,
+            escalation: Escalation::default(),
+            signalled: false,
             interrupted: false,
-            last_signals: [None; 3],
+            last_signals: [None; Signal::ALL.len()],
             actions: VecDeque::new(),
         }
+    }
+
+    /// With another table than the default.
+    pub(crate) fn with_escalation(mut self, escalation: Escalation) -> Self {
+        self.escalation = escalation;
+        self
     }
 
     pub(crate) fn is_running(&self) -> bool {
@@ -170,6 +183,17 @@ impl Machine {
 
     pub(crate) fn is_gone(&self) -> bool {
         self.state == State::Gone
+    }
+
+    /// Whether this signal would begin the shutdown.
+    pub(crate) fn would_begin(&self, signal: Signal) -> bool {
+        let next = self.escalation.next(signal, false, false);
+        self.is_running() && matches!(next, Some(Urgency::Begin | Urgency::Hurry))
+    }
+
+    /// Whether a signal has asked for the end of the process.
+    pub(crate) fn is_signalled(&self) -> bool {
+        self.signalled
     }
 
     pub(crate) fn is_at(&self, state: State) -> bool {
@@ -208,22 +232,27 @@ impl Machine {
 
     /// A signal has arrived.
     pub(crate) fn handle_signal(&mut self, now: Instant, signal: Signal) {
+        if !self.escalation.asks(signal) {
+            return;
+        }
         let last = &mut self.last_signals[signal as usize];
         if last.is_some_and(|last| now.saturating_duration_since(last) < REPEAT) {
             return;
         }
         *last = Some(now);
-        let first = self.is_running();
-        self.handle_begin(now, None);
-        if first || signal == Signal::Term {
-            return;
-        }
-        if self.interrupted {
-            self.go_on(now, Cause::Insisted);
-            self.actions = [Action::Exit(Some(signal))].into();
-        } else {
-            self.interrupted = true;
-            self.handle_hurry(now);
+        self.signalled = true;
+        match self.escalation.next(signal, !self.is_running(), self.interrupted) {
+            Some(Urgency::Exit) => {
+                self.go_on(now, Cause::Insisted);
+                self.actions = [Action::Exit(Some(signal))].into();
+            }
+            Some(Urgency::Hurry) => {
+                self.handle_begin(now, None);
+                self.interrupted = true;
+                self.handle_hurry(now);
+            }
+            // Who asks for nothing more says once again that the process is to end.
+            Some(Urgency::Begin) | None => self.handle_begin(now, None),
         }
     }
 
@@ -332,10 +361,13 @@ impl Machine {
     }
 
     fn enter(&mut self, now: Instant) {
+        if self.is_gone() {
+            return self.actions.push_back(Action::Exit(None));
+        }
         let timeline = self.timeline.expect("a shutdown that goes on has begun");
         let left = |until: Instant| until.saturating_duration_since(now);
         match self.state {
-            State::Running => unreachable!("no transition leads back"),
+            State::Running | State::Gone => unreachable!("no transition leads back, and the last is seen to"),
             State::Draining => {
                 self.actions.push_back(Action::Announce);
                 self.take_turns(now);
@@ -355,7 +387,6 @@ impl Machine {
                 self.wait(now, timeline.tail.release.max(LEAVE_WAIT));
                 self.actions.push_back(Action::Finish);
             }
-            State::Gone => self.actions.push_back(Action::Exit(None)),
         }
     }
 

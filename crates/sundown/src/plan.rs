@@ -58,7 +58,7 @@ impl Reserves {
     /// Whether what the user reserved fits into the grace.
     pub(crate) fn check(&self, grace: &Grace) -> Result<(), PlanError> {
         let all_set = self.set.iter().all(Option::is_some);
-        if self.fixed() < grace.length() || (all_set && self.fixed() == grace.length()) {
+        if self.fixed() < grace.planned() || (all_set && self.fixed() == grace.planned()) {
             return Ok(());
         }
         let names =

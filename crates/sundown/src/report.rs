@@ -1,10 +1,13 @@
 //! What a shutdown did, for people and for machines.
 
-use std::{fmt, process::ExitCode, time::Duration};
+mod exit;
+
+use std::{fmt, time::Duration};
 
 use serde::Serialize;
 use uuid::Uuid;
 
+pub(crate) use self::exit::ExitCodes;
 use crate::{Grace, InFlight, JobsReport, Reason};
 
 /// What a shutdown did: every component, straggler, job and note, with times counted from its beginning.
@@ -38,6 +41,9 @@ pub struct Report {
     pub release: Vec<CallReport>,
     /// What is worth knowing besides.
     pub warnings: Vec<String>,
+    /// What it comes to as an exit code.
+    #[serde(skip)]
+    pub(crate) exit_code: ExitCodes,
 }
 
 /// One step of the timeline.
@@ -174,15 +180,6 @@ impl Report {
         let jobs = &self.jobs;
         let jobs = jobs.unacknowledged.is_empty() && jobs.in_doubt.is_empty() && jobs.unnamed_in_doubt == 0;
         jobs && !components && !notifiers && !self.release.iter().any(|hook| failed(&hook.outcome))
-    }
-
-    /// `0` if [`is_clean`](Self::is_clean), else `1`.
-    pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.exit_status())
-    }
-
-    pub(crate) fn exit_status(&self) -> u8 {
-        u8::from(!self.is_clean())
     }
 }
 

@@ -247,35 +247,74 @@ impl Conductor {
                 .push(format!("{n} calls had to share one thread: no other could be started")),
         }
         self.ledger.close();
+        self.note_unobserved();
         let report = self.record.report(self.host.now(), &self.timeline(), &self.ledger, self.notes());
+        self.ask_for_the_exit_code(&report);
+        if self.keeps_process && !self.machine.is_signalled() {
+            // Before the end is known: somebody may start another shutdown then.
+            self.give_the_process_back();
+        }
         let _ = self.hub.report.set(report);
         self.hub.finished.set();
         self.errands.wake(&self.hub.finished);
-        if !self.owns_process {
+        if self.ownership.is_none() {
             // Nothing to guard: the owner goes on living.
             self.machine.handle_left(self.host.now());
         }
     }
 
+    /// The user's own code for it, if there is one: computed beforehand, since a `main` that does not come back is ended
+    /// from here.
+    fn ask_for_the_exit_code(&self, report: &Report) {
+        if self.ownership.is_some() && report.has_own_exit_code() {
+            let (report, code, host) = (report.clone(), self.exit_code.clone(), self.host.clone());
+            self.errands.run("exit-code", move |_| {
+                if let (_, Some(status)) = observe(&*host, || report.exit_status()) {
+                    let _ = code.set(status);
+                }
+            });
+        }
+    }
+
+    /// Its signals do again what they did. Those that were seen and not heard do so now: nobody else will hear them.
+    fn give_the_process_back(&mut self) {
+        drop(self.ownership.take());
+        let now = self.host.now();
+        while let Some(event) = self.events.next(&*self.host, Some(now)) {
+            if let Event::Signal(_, signal) = event {
+                self.host.act_by_default(signal);
+            }
+        }
+    }
+
     fn exit(&mut self, signal: Option<Signal>) {
-        if self.owns_process {
+        if self.ownership.is_some() {
             let status = match signal {
-                Some(signal) => 128 + i32::from(signal.number()),
-                None => self.hub.report.get().map_or(1, |report| i32::from(report.exit_status())),
+                Some(signal) => signal.exit_status(),
+                None => {
+                    let own = self.exit_code.get().copied();
+                    own.unwrap_or_else(|| self.hub.report.get().map_or(1, Report::plain_exit_status))
+                }
             };
-            self.host.exit(status);
+            self.host.exit(status.into());
         }
     }
 
     /// Has what users made dropped where foreign code may run. With `broken`, waiters first learn that it is over.
     pub(crate) fn dispose(self, broken: bool) {
-        let Conductor { host, errands, record, hub, parts, desks, hooks, ledger, offered, .. } = self;
-        if broken {
+        let Conductor { host, errands, record, hub, parts, desks, hooks, observers, ledger, offered, .. } =
+            self;
+        let record = if broken {
             let _ = hub.report.set(record.broken(host.now()));
             hub.finished.set();
             errands.wake(&hub.finished);
-        }
-        errands.run("dispose", move |_| drop((ledger.empty(), offered, parts, desks, hooks, hub)));
+            None
+        } else {
+            Some(record)
+        };
+        errands.run("dispose", move |_| {
+            drop((ledger.empty(), offered, parts, desks, hooks, observers, record, hub));
+        });
     }
 
     // ---- the insides

@@ -5,13 +5,16 @@
 //! drop of something that a user made. What comes back is plain data.
 
 mod act;
+mod observe;
 mod record;
 
 use std::{
-    sync::{Arc, mpsc::Sender},
+    sync::{Arc, OnceLock, mpsc::Sender},
     time::{Duration, Instant},
 };
 
+pub use self::observe::Observed;
+pub(crate) use self::observe::{Observer, Observers, observer};
 use self::record::Record;
 use crate::{
     Deadline, Grace, InFlight, Reason, Signal,
@@ -22,17 +25,24 @@ use crate::{
     ledger::{Ledger, Notes},
     machine::{Machine, State},
     notifier::DynNotifier,
-    report::Outcome,
+    report::{ExitCodes, Outcome},
     shutdown::{Component, Hook, Hub},
+    signals::Ownership,
 };
 
 /// What wakes the conductor.
 pub(crate) enum Event {
-    Begin { now: Instant, reason: Reason, grace: Option<Duration> },
+    Begin {
+        now: Instant,
+        reason: Reason,
+        grace: Option<Duration>,
+    },
     Hurry(Instant),
     Signal(Instant, Signal),
     InFlight(usize, Outcome, Option<InFlight>),
     Called(Call, Outcome),
+    /// What observes a signal has ended.
+    Observed(Signal, Outcome),
 }
 
 /// A call into somebody's code.
@@ -67,6 +77,7 @@ pub(crate) struct Conductor {
     parts: Vec<Part>,
     desks: Vec<Desk>,
     hooks: Vec<Hook>,
+    observers: Observers,
     ledger: Arc<Ledger>,
     /// What the notifiers were offered.
     offered: Vec<IncompleteJob>,
@@ -75,7 +86,12 @@ pub(crate) struct Conductor {
     /// Set when the present step is over, for errands that keep others waiting.
     step_over: Shared,
     record: Record,
-    owns_process: bool,
+    /// The user's own exit code, once it is known.
+    exit_code: Arc<OnceLock<u8>>,
+    /// Of the process, as long as this shutdown is to end it.
+    ownership: Option<Ownership>,
+    /// Unless a signal asks for its end, the process outlives the shutdown.
+    keeps_process: bool,
 }
 
 /// A component in the course of the shutdown.
@@ -99,15 +115,18 @@ pub(crate) struct Setup {
     pub(crate) mailbox: Sender<Event>,
     pub(crate) desks: Vec<Desk>,
     pub(crate) hooks: Vec<Hook>,
+    pub(crate) observers: Observers,
     pub(crate) grace: Grace,
-    pub(crate) owns_process: bool,
+    pub(crate) exit_code: ExitCodes,
+    pub(crate) ownership: Option<Ownership>,
+    pub(crate) keeps_process: bool,
 }
 
 impl Conductor {
     pub(crate) fn new(setup: Setup) -> Self {
-        let Setup { machine, hub, errands, events, mailbox, desks, hooks, grace, owns_process } = setup;
+        let Setup { machine, hub, errands, events, mailbox, desks, hooks, observers, .. } = setup;
         let host = hub.host.clone();
-        let record = Record::new(host.id(), grace, &desks, &hooks);
+        let record = Record::new(host.id(), setup.grace, setup.exit_code, &desks, &hooks);
         Conductor {
             machine,
             hub,
@@ -117,13 +136,16 @@ impl Conductor {
             parts: Vec::new(),
             desks,
             hooks,
+            observers,
             ledger: Ledger::new(host.clone()),
             host,
             offered: Vec::new(),
             step_ends: None,
             step_over: Shared::default(),
             record,
-            owns_process,
+            exit_code: Arc::default(),
+            ownership: setup.ownership,
+            keeps_process: setup.keeps_process,
         }
     }
 
@@ -160,7 +182,10 @@ impl Conductor {
             }
             Event::Hurry(now) => self.cut_short(|machine| machine.handle_hurry(now)),
             Event::Signal(now, signal) => {
-                self.freeze(Reason::Signal(signal));
+                self.observe(signal, now);
+                if self.machine.would_begin(signal) {
+                    self.freeze(Reason::Signal(signal));
+                }
                 self.cut_short(|machine| machine.handle_signal(now, signal));
             }
             Event::InFlight(at, outcome, in_flight) => {
@@ -172,6 +197,7 @@ impl Conductor {
                 }
             }
             Event::Called(call, outcome) => self.hear_outcome(call, outcome),
+            Event::Observed(signal, outcome) => self.hear_observed(signal, outcome),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{
     Grace, InFlight, JobsReport, Reason,
     ledger::{Ledger, Notes},
     plan::Timeline,
-    report::{CallReport, ComponentReport, NotifierReport, Outcome, Report, StepReport},
+    report::{CallReport, ComponentReport, ExitCodes, NotifierReport, Outcome, Report, StepReport},
     shutdown::{Component, Hook},
 };
 
@@ -24,12 +24,19 @@ pub(super) struct Record {
     pub(super) hooks: Vec<CallReport>,
     pub(super) warnings: Vec<String>,
     grace: Grace,
+    exit_code: ExitCodes,
     begun: Option<Instant>,
     steps: Vec<StepReport>,
 }
 
 impl Record {
-    pub(super) fn new(shutdown: Uuid, grace: Grace, desks: &[Desk], hooks: &[Hook]) -> Self {
+    pub(super) fn new(
+        shutdown: Uuid,
+        grace: Grace,
+        exit_code: ExitCodes,
+        desks: &[Desk],
+        hooks: &[Hook],
+    ) -> Self {
         let not_told = |desk: &Desk| NotifierReport {
             name: desk.name.clone(),
             draining: Outcome::NotCalled,
@@ -43,8 +50,9 @@ impl Record {
             components: Vec::new(),
             notifiers: desks.iter().map(not_told).collect(),
             hooks: hooks.iter().map(not_run).collect(),
-            warnings: Vec::new(),
+            warnings: grace.warning().into_iter().collect(),
             grace,
+            exit_code,
             begun: None,
             steps: Vec::new(),
         }
@@ -91,6 +99,7 @@ impl Record {
             notifiers: self.notifiers.clone(),
             release: self.hooks.clone(),
             warnings: self.warnings.clone(),
+            exit_code: self.exit_code.clone(),
         }
     }
 
@@ -109,6 +118,7 @@ impl Record {
             notifiers: self.notifiers,
             release: self.hooks,
             warnings: self.warnings,
+            exit_code: self.exit_code,
         }
     }
 }

@@ -184,6 +184,46 @@ fn after_a_beginning_of_another_kind_the_first_interrupt_hurries() {
 }
 
 #[test]
+fn a_table_says_what_a_signal_means() {
+    let table = Escalation::none()
+        .on(Signal::Term, [Urgency::Hurry])
+        .on(Signal::Quit, [Urgency::Begin, Urgency::Exit])
+        .on(Signal::Hup, []);
+    let rig = || {
+        let mut rig = Rig::new(ms(10_000), &[("http", &[])]);
+        rig.machine = rig.machine.with_escalation(table.clone());
+        rig
+    };
+    let mut hurries = rig();
+    hurries.signal(Signal::Int);
+    hurries.signal(Signal::Hup);
+    assert_eq!(hurries.told(), [], "neither means anything");
+    assert!(hurries.machine.is_running() && !hurries.machine.is_signalled());
+    hurries.signal(Signal::Term);
+    assert_eq!(hurries.told(), [Action::Announce, Action::Close(0), Action::Tighten, Action::Claim]);
+
+    let mut exits = rig();
+    exits.begin();
+    exits.told();
+    exits.signal(Signal::Quit);
+    assert_eq!(
+        exits.told(),
+        [Action::Exit(Some(Signal::Quit))],
+        "a beginning is a beginning, whoever asked for it"
+    );
+}
+
+#[test]
+fn a_signal_may_exit_before_anything_has_begun() {
+    let mut rig = Rig::new(ms(10_000), &[("http", &[])]);
+    rig.machine = rig.machine.with_escalation(Escalation::none().on(Signal::Usr1, [Urgency::Exit]));
+    assert!(!rig.machine.would_begin(Signal::Usr1));
+    rig.signal(Signal::Usr1);
+    assert_eq!(rig.told(), [Action::Exit(Some(Signal::Usr1))]);
+    assert!(rig.machine.is_gone());
+}
+
+#[test]
 fn a_nearer_deadline_tightens_and_a_later_one_does_not() {
     let mut rig = Rig::new(ms(5_000), &[("http", &[])]);
     rig.machine.handle_begin(rig.at(), Some(ms(60_000)));

@@ -1,5 +1,7 @@
 //! Sets a shutdown up: everything that can be wrong is found out here.
 
+mod process;
+
 use std::{
     fmt,
     future::Future,
@@ -12,16 +14,17 @@ use std::{
     time::Duration,
 };
 
+use self::process::Process;
 use super::{
     Handle, Hub, Shutdown,
     roster::{Component, Roster},
 };
 use crate::{
-    BoxFuture, Drainable, Grace, GraceError, Notifier, PlanError, Reserve, Runtime, Watch,
-    conductor::{Conductor, Desk, Setup},
+    BoxFuture, Drainable, EscalationError, Grace, GraceError, Notifier, PlanError, Reserve, Runtime, Watch,
+    conductor::{Conductor, Desk, Observers, Setup},
     errand::{Errands, Place},
     grace::LONGEST,
-    host::{DynHost, Inbox},
+    host::{DynHost, Inbox, Signals},
     latch::Shared,
     machine::Machine,
     notifier::DynNotifier,
@@ -51,6 +54,7 @@ pub struct Builder {
     take_over: Vec<DynNotifier>,
     told: Vec<DynNotifier>,
     hooks: Vec<(String, BoxFuture<'static, ()>)>,
+    process: Process,
 }
 
 impl Builder {
@@ -65,6 +69,7 @@ impl Builder {
             take_over: Vec::new(),
             told: Vec::new(),
             hooks: Vec::new(),
+            process: Process::default(),
         }
     }
 
@@ -135,6 +140,7 @@ impl Builder {
         };
         grace.check()?;
         self.reserves.check(&grace)?;
+        self.process.check(self.owns_process)?;
         if self.after_nothing {
             return Err(StartError::AfterNothing);
         }
@@ -157,6 +163,9 @@ impl Builder {
             Roster::new(self.components.into_iter().map(component).collect::<Result<_, StartError>>()?)?;
         let hook = |(name, run)| Ok(Hook { name, run, place: place()? });
         let hooks: Vec<_> = self.hooks.into_iter().map(hook).collect::<Result<_, StartError>>()?;
+        let wanted = self.process.wanted();
+        let Process { escalation, observed, exit_code, keeps } = self.process;
+        let observing = if observed.is_empty() { None } else { Some(place()?) };
         let ownership = match self.owns_process {
             true => Some(Ownership::claim(&host).ok_or(StartError::AlreadyStarted)?),
             false => None,
@@ -169,19 +178,23 @@ impl Builder {
         let hub = Hub::new(host, roster);
         // Before the signals are ours: whoever blocks or panics in it must not leave the process deaf.
         hub.roster.tell_joined(&Watch::new(hub.stages.clone()));
-        if let Some(ownership) = ownership {
-            ownership.listen(mailbox.clone()).map_err(StartError::Signals)?;
+        if let Some(ownership) = &ownership {
+            ownership.listen(Signals::new(mailbox.clone(), wanted)).map_err(StartError::Signals)?;
         }
         let conductor = Conductor::new(Setup {
-            machine: Machine::new(grace.length(), self.reserves, hooks.len() + desks.len()),
+            machine: Machine::new(grace.planned(), self.reserves, hooks.len() + desks.len())
+                .with_escalation(escalation.unwrap_or_default()),
             hub: hub.clone(),
             errands,
             events: Inbox::new(events),
             mailbox: mailbox.clone(),
             desks,
             hooks,
+            observers: Observers::new(observed, observing),
             grace,
-            owns_process: self.owns_process,
+            exit_code,
+            ownership,
+            keeps_process: keeps,
         });
         go.send(conductor)
             .map_err(|_| StartError::Thread(io::Error::other("the conductor's thread is gone")))?;
@@ -270,6 +283,14 @@ pub enum StartError {
     /// The reserves or the order cannot work.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The table of signals cannot work.
+    #[error(transparent)]
+    Escalation(#[from] EscalationError),
+    /// A shutdown that is embedded was to own what belongs to the process.
+    #[error(
+        "an embedded shutdown owns no signals and no exit: `escalation`, `on_signal` and `keep_process` are for that of a process"
+    )]
+    NotTheProcess,
     /// `after` was called before any component was added.
     #[error("`after` names an order, but no component was added before it")]
     AfterNothing,
@@ -288,7 +309,7 @@ pub enum StartError {
     #[error("no thread could be started: {0}")]
     Thread(io::Error),
     /// The signals could not be registered.
-    #[error("SIGTERM, SIGINT and SIGQUIT could not be registered: {0}")]
+    #[error("the signals could not be registered: {0}")]
     Signals(io::Error),
     /// A notifier could not prepare.
     #[error("notifier {name} could not prepare: {}", shown(outcome))]

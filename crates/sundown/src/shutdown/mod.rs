@@ -65,11 +65,13 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// The shutdown of this process: it owns SIGTERM, SIGINT and SIGQUIT, and the exit. There can be one.
+    /// The shutdown of this process: it owns SIGTERM, SIGINT and SIGQUIT, and the exit. There can be one at a time, and
+    /// none after it unless it [keeps the process](Builder::keep_process).
     ///
     /// The first of these signals begins; another SIGTERM changes nothing; SIGINT or SIGQUIT after a beginning
     /// hurries, and the next one exits at once with 128 + its number. The same signal again within 200 ms is the same
-    /// one: a terminal and a parent may both deliver it. Once finished, a `main` that has not returned
+    /// one: a terminal and a parent may both deliver it. All that is a table, which can be
+    /// [another](Builder::escalation), and other signals can be [observed](Builder::on_signal). Once finished, a `main` that has not returned
     /// within the release reserve is ended with the report's exit code, without destructors or exit hooks.
     ///
     /// # Examples

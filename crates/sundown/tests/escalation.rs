@@ -158,12 +158,17 @@ fn observations_run_one_after_another_in_the_order_of_the_arrivals() {
             signal(world, sent);
         }
         world.advance(LONG);
-        let noted: Vec<_> = events.events().iter().map(ToString::to_string).collect();
-        let noted: Vec<_> =
-            noted.iter().map(|event| event.rsplit_once("SIG").unwrap().1.to_owned()).collect();
+        let noted: Vec<_> = events.events().into_iter().map(|event| event.what).collect();
         assert_eq!(
             noted,
-            ["TSTP begins", "TSTP ends", "TSTP begins", "TSTP ends", "CONT begins", "CONT ends"],
+            [
+                "SIGTSTP begins",
+                "SIGTSTP ends",
+                "SIGTSTP begins",
+                "SIGTSTP ends",
+                "SIGCONT begins",
+                "SIGCONT ends"
+            ],
             "what waits is one, and the last to arrive is the last"
         );
         drop(shutdown);
@@ -278,12 +283,17 @@ fn no_signal_is_lost_between_a_shutdown_and_what_comes_after() {
     Simulation::sweep(0..300, |simulation| {
         let seed = simulation.seed();
         let ending = simulation.run(|world| {
-            world.delay_threads(ms(2));
+            // For every other seed at the very moment of the last step's end, in whatever order.
+            let at = match seed % 2 {
+                0 => ms(1),
+                _ => Duration::from_micros(seed * 20),
+            };
+            world.delay_threads(ms(2) * (seed % 2) as u32);
             let shutdown =
                 process(world).keep_process().at_release("hook", world.sleep(ms(1))).start().unwrap();
             let theirs = world.clone();
             world.spawn("platform", move || {
-                theirs.advance(Duration::from_micros(seed * 40));
+                theirs.advance(at);
                 theirs.signal(Signal::Term);
             });
             shutdown.begin("a new configuration");
@@ -325,6 +335,22 @@ fn the_programs_own_exit_code_holds_for_a_main_that_does_not_come_back() {
         Exit::Exited(7),
         "and it may ask for the usual one"
     );
+}
+
+#[test]
+fn a_function_for_the_exit_code_that_hangs_keeps_no_process() {
+    let ending = simulate(|world| {
+        let theirs = world.clone();
+        let hangs = move |_: &Report| {
+            theirs.advance(LONG);
+            9
+        };
+        let shutdown = process(world).exit_code(hangs).start().unwrap();
+        world.terminate(GRACE);
+        shutdown.finished_blocking();
+        world.advance(LONG);
+    });
+    assert_eq!(ending.exit, Exit::Exited(0));
 }
 
 #[test]

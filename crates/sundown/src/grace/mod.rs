@@ -47,8 +47,8 @@ const FALLBACK: Duration = Duration::from_secs(10);
 /// Longer is a mistake of units, and would overflow what can be added to an instant.
 pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Where the platform gives none, its kill may come at any moment. Until it does there is nothing to lose by going on, for
-/// so long as the shortest of the others give.
+/// Where the platform gives none, its kill may come at any moment. Until it does there is nothing to lose by going on: for
+/// the half second that [Lambda](Grace::LAMBDA_INTERNAL_EXTENSION) has, which is enough for whoever has nothing in flight.
 const BEST_EFFORT: Duration = Duration::from_millis(500);
 
 impl Grace {

@@ -51,6 +51,20 @@ fn a_signal_that_the_process_ignored_before_is_ignored_again() {
 }
 
 #[test]
+fn the_first_process_of_a_container_is_spared_the_defaults_again() {
+    let Some(mut child) = PROGRAMS.first("table begins") else { return };
+    child.wait_for("kept");
+    child.signal_its_child();
+    child.signal(Signal::TERM);
+    assert!(child.stays_for(Duration::from_millis(300)), "as without a shutdown");
+    let Some(mut child) = PROGRAMS.first("table begins again") else { return };
+    child.wait_for("ready");
+    child.signal_its_child();
+    child.signal(Signal::TERM);
+    assert_eq!(child.end().report().reason(), "SIGTERM");
+}
+
+#[test]
 fn a_process_that_was_kept_can_be_shut_down_again() {
     side_by_side(&["begins again", "drops again"], |words| {
         let mut child = table(words);

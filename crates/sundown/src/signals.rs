@@ -6,14 +6,15 @@
 //! 1. **A signal that nobody listens to any more does what it would do without us.** A handler that was installed once
 //!    cannot be taken away again, and with it the signal's default is gone. So beside ours there is another, from before
 //!    ours is installed and for good, which does what the default does while [`Kept::acts`] says so.
-//! 2. **Where the default was not in force before** (somebody else has a handler, or the process was started with the
-//!    signal ignored, as `nohup` does), the other does nothing: theirs is called, or nothing happens.
+//! 2. **Where the default was not in force before**, the other does nothing. Somebody else has a handler: theirs is called.
+//!    The process was started with the signal ignored, as `nohup` does, or is the first of a container, which the system
+//!    spares the defaults: nothing happens.
 //! 3. **Between the two no signal is lost.** Whoever stops listening first lets the defaults act, then waits for the
 //!    thread, which delivers what was seen before. What a shutdown cannot take any more acts by its default late.
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs, io, process,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -153,6 +154,10 @@ pub(crate) fn act_by_default(signal: Signal) {
 
 /// Whether nobody has a handler for it, and it is not ignored. Where the system does not say, it is so.
 fn is_default(signal: Signal) -> bool {
+    if process::id() == 1 {
+        // `man 7 pid_namespaces`: it gets those signals only for which it has a handler.
+        return false;
+    }
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     is_default_in(&status, signal)
 }

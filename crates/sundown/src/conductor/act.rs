@@ -249,11 +249,11 @@ impl Conductor {
         self.ledger.close();
         self.note_unobserved();
         let report = self.record.report(self.host.now(), &self.timeline(), &self.ledger, self.notes());
-        self.ask_for_the_exit_code(&report);
         if self.keeps_process && !self.machine.is_signalled() {
             // Before the end is known: somebody may start another shutdown then.
             self.give_the_process_back();
         }
+        self.ask_for_the_exit_code(&report);
         let _ = self.hub.report.set(report);
         self.hub.finished.set();
         self.errands.wake(&self.hub.finished);

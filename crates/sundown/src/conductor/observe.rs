@@ -37,9 +37,9 @@ impl Observed {
         self.at
     }
 
-    /// Does what the signal would have done if nobody listened, if the process does not ignore it: SIGTSTP stops the
-    /// process until its SIGCONT, SIGCONT and SIGWINCH do nothing, and the others end it here and now, without a
-    /// shutdown.
+    /// Does what the signal would have done if nobody listened: SIGTSTP stops the process until its SIGCONT, SIGCONT and
+    /// SIGWINCH do nothing, and the others end it here and now, without a shutdown. Nothing, if the process was started
+    /// with the signal ignored, or is the first of a container, which the system spares all that.
     pub fn act_by_default(&self) {
         self.host.act_by_default(self.signal);
     }

@@ -118,7 +118,8 @@ impl Builder {
     ///
     /// If the program itself has begun it, and no signal that the [table](Escalation) gives a meaning has arrived when it
     /// has finished, then the process is not ended, and its signals do again what they did before the shutdown was
-    /// started: by default, SIGTERM ends the process. Another shutdown of the process can be started then. Otherwise the
+    /// started: by default, SIGTERM ends the process. (For the first process of a container nothing is the default: there,
+    /// start the next one soon.) Another shutdown of the process can be started then. Otherwise the
     /// process is gone in time, as ever.
     ///
     /// Of a signal for which somebody else had installed a handler before the start, that handler is left. One that is

@@ -34,6 +34,23 @@ fn once_a_shutdown_is_over_a_signal_does_what_it_would_have_done_without() {
 }
 
 #[test]
+fn no_signal_is_lost_while_a_shutdown_ends() {
+    let moments: Vec<_> = (0..24).map(|n| Duration::from_micros(n * 100)).collect();
+    side_by_side(&moments, |moment| {
+        let mut child = table("begins");
+        let ending = child.wait_for("ending").at;
+        while ending.elapsed() < *moment {
+            std::hint::spin_loop();
+        }
+        let signalled = child.signal(Signal::TERM);
+        let ending = child.end();
+        ending.assert_within(promised(GRACE), signalled);
+        let ended = ending.signal().or(ending.status.code());
+        assert!(matches!(ended, Some(15 | 0)), "by the shutdown or by its default: {}", ending.status);
+    });
+}
+
+#[test]
 fn a_signal_that_the_process_ignored_before_is_ignored_again() {
     let mut child = without_hup("begins hup");
     child.wait_for("kept");

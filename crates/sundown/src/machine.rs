@@ -15,13 +15,14 @@ use std::{
 };
 
 use crate::{
-    Signal,
+    Overdue, Signal,
     grace::LONGEST,
+    order::Allowance,
     plan::{Plan, Reserves, Timeline},
 };
 
 /// Where a shutdown is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum State {
     Running,
     Draining,
@@ -85,6 +86,8 @@ pub(crate) enum Action {
     Tighten,
     /// It is this component's turn: close it, and wait until it has drained.
     Close(usize),
+    /// This component's allowance is over.
+    Cut(usize, Overdue),
     /// Ask every component for its unfinished jobs.
     Claim,
     /// Offer the claimed jobs to the notifier. (If there are none, that is over at once.)
@@ -119,9 +122,12 @@ const LEAVE_WAIT: Duration = Duration::from_millis(250);
 enum Turn {
     /// Others come first.
     Waiting,
-    Draining,
+    /// Since its turn came.
+    Draining(Instant),
     /// Still draining, but those after it wait no longer.
     Overdue,
+    /// Its allowance is over: nobody waits for it.
+    Cut,
     Ended,
 }
 
@@ -176,6 +182,11 @@ impl Machine {
         self.state == state
     }
 
+    /// Whether that step is over.
+    pub(crate) fn is_past(&self, step: State) -> bool {
+        self.state > step
+    }
+
     /// The components, final from now on. Before the shutdown begins.
     pub(crate) fn freeze(&mut self, plan: Plan) {
         debug_assert!(self.is_running());
@@ -188,8 +199,13 @@ impl Machine {
         self.timeline.as_ref()
     }
 
+    /// When the component's time is over, as far as that is known.
     pub(crate) fn latest_finish(&self, component: usize) -> Option<Instant> {
-        self.timeline.as_ref().map(|timeline| self.plan.latest_finish(component, timeline))
+        let timeline = self.timeline.as_ref()?;
+        Some(match self.turns[component] {
+            Turn::Draining(since) => self.plan.finish(component, since, timeline),
+            _ => self.plan.latest_finish(component, timeline),
+        })
     }
 
     // ---- what comes in
@@ -241,7 +257,7 @@ impl Machine {
 
     /// The component has nothing in flight any more, or its drain has panicked.
     pub(crate) fn handle_drained(&mut self, now: Instant, component: usize) {
-        if self.state == State::Draining {
+        if self.state == State::Draining && self.turns[component] != Turn::Cut {
             self.turns[component] = Turn::Ended;
             self.take_turns(now);
         }
@@ -286,7 +302,7 @@ impl Machine {
 
     /// When `handle_timeout` wants to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let draining = self.turns.iter().enumerate().filter(|(_, turn)| **turn == Turn::Draining);
+        let draining = self.turns.iter().enumerate().filter(|(_, turn)| matches!(turn, Turn::Draining(_)));
         let overdue = draining.filter_map(|(at, _)| self.latest_finish(at)).min();
         match self.state {
             State::Draining => self.ends().into_iter().chain(overdue).min(),
@@ -388,24 +404,39 @@ impl Machine {
         }
     }
 
-    /// Starts whoever waits for nobody any more; goes on when all have ended.
+    /// Starts whoever waits for nobody any more; goes on when nobody is left to wait for.
     fn take_turns(&mut self, now: Instant) {
-        for at in 0..self.turns.len() {
-            if self.turns[at] == Turn::Draining && self.latest_finish(at).is_some_and(|latest| latest <= now)
-            {
-                self.turns[at] = Turn::Overdue;
-            }
+        if self.end_turns(now) {
+            return self.handle_hurry(now);
         }
         for at in 0..self.turns.len() {
-            let over = |other: &usize| matches!(self.turns[*other], Turn::Ended | Turn::Overdue);
+            let over = |other: &usize| matches!(self.turns[*other], Turn::Ended | Turn::Overdue | Turn::Cut);
             if self.turns[at] == Turn::Waiting && self.plan.after(at).iter().all(over) {
-                self.turns[at] = Turn::Draining;
+                self.turns[at] = Turn::Draining(now);
                 self.actions.push_back(Action::Close(at));
             }
         }
-        if self.turns.iter().all(|turn| *turn == Turn::Ended) {
+        if self.turns.iter().all(|turn| matches!(turn, Turn::Ended | Turn::Cut)) {
             self.go_on(now, Cause::Done);
         }
+    }
+
+    /// Waits no longer for those whose time is over; returns whether one of them stops the rest.
+    fn end_turns(&mut self, now: Instant) -> bool {
+        let mut stops = false;
+        for at in 0..self.turns.len() {
+            let draining = matches!(self.turns[at], Turn::Draining(_));
+            if !draining || self.latest_finish(at).is_none_or(|latest| latest > now) {
+                continue;
+            }
+            self.turns[at] = Turn::Overdue;
+            if let Some(Allowance { overdue, .. }) = self.plan.allowance(at) {
+                self.turns[at] = Turn::Cut;
+                self.actions.push_back(Action::Cut(at, overdue));
+                stops |= overdue == Overdue::StopTheRest;
+            }
+        }
+        stops
     }
 }
 

@@ -122,8 +122,7 @@ const LEAVE_WAIT: Duration = Duration::from_millis(250);
 enum Turn {
     /// Others come first.
     Waiting,
-    /// Since its turn came.
-    Draining(Instant),
+    Draining,
     /// Still draining, but those after it wait no longer.
     Overdue,
     /// Its allowance is over: nobody waits for it.
@@ -139,6 +138,8 @@ pub(crate) struct Machine {
     plan: Plan,
     timeline: Option<Timeline>,
     turns: Vec<Turn>,
+    /// When each component's turn came, if it has.
+    turn_came: Vec<Option<Instant>>,
     /// Those that the present step still waits for.
     awaited: Vec<usize>,
     /// When the present step ends, if not with its part of the timeline.
@@ -160,6 +161,7 @@ impl Machine {
             plan: Plan::default(),
             timeline: None,
             turns: Vec::new(),
+            turn_came: Vec::new(),
             awaited: Vec::new(),
             step_ends: None,
             patience: None,
@@ -191,6 +193,7 @@ impl Machine {
     pub(crate) fn freeze(&mut self, plan: Plan) {
         debug_assert!(self.is_running());
         self.turns = vec![Turn::Waiting; plan.len()];
+        self.turn_came = vec![None; plan.len()];
         self.plan = plan;
     }
 
@@ -202,9 +205,9 @@ impl Machine {
     /// When the component's time is over, as far as that is known.
     pub(crate) fn latest_finish(&self, component: usize) -> Option<Instant> {
         let timeline = self.timeline.as_ref()?;
-        Some(match self.turns[component] {
-            Turn::Draining(since) => self.plan.finish(component, since, timeline),
-            _ => self.plan.latest_finish(component, timeline),
+        Some(match self.turn_came[component] {
+            Some(turn) => self.plan.finish(component, turn, timeline),
+            None => self.plan.latest_finish(component, timeline),
         })
     }
 
@@ -302,7 +305,7 @@ impl Machine {
 
     /// When `handle_timeout` wants to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let draining = self.turns.iter().enumerate().filter(|(_, turn)| matches!(turn, Turn::Draining(_)));
+        let draining = self.turns.iter().enumerate().filter(|(_, turn)| **turn == Turn::Draining);
         let overdue = draining.filter_map(|(at, _)| self.latest_finish(at)).min();
         match self.state {
             State::Draining => self.ends().into_iter().chain(overdue).min(),
@@ -412,7 +415,8 @@ impl Machine {
         for at in 0..self.turns.len() {
             let over = |other: &usize| matches!(self.turns[*other], Turn::Ended | Turn::Overdue | Turn::Cut);
             if self.turns[at] == Turn::Waiting && self.plan.after(at).iter().all(over) {
-                self.turns[at] = Turn::Draining(now);
+                self.turns[at] = Turn::Draining;
+                self.turn_came[at] = Some(now);
                 self.actions.push_back(Action::Close(at));
             }
         }
@@ -425,18 +429,28 @@ impl Machine {
     fn end_turns(&mut self, now: Instant) -> bool {
         let mut stops = false;
         for at in 0..self.turns.len() {
-            let draining = matches!(self.turns[at], Turn::Draining(_));
-            if !draining || self.latest_finish(at).is_none_or(|latest| latest > now) {
-                continue;
-            }
-            self.turns[at] = Turn::Overdue;
-            if let Some(Allowance { overdue, .. }) = self.plan.allowance(at) {
-                self.turns[at] = Turn::Cut;
-                self.actions.push_back(Action::Cut(at, overdue));
-                stops |= overdue == Overdue::StopTheRest;
+            let over = self.latest_finish(at).filter(|latest| *latest <= now);
+            let Some(over) = over.filter(|_| self.turns[at] == Turn::Draining) else { continue };
+            match self.plan.allowance(at) {
+                None => self.turns[at] = Turn::Overdue,
+                Some(allowance) if self.has_more(now, at, over, allowance) => {}
+                Some(Allowance { overdue, .. }) => {
+                    self.turns[at] = Turn::Cut;
+                    self.actions.push_back(Action::Cut(at, overdue));
+                    stops |= overdue == Overdue::StopTheRest;
+                }
             }
         }
         stops
+    }
+
+    /// After a standstill a component may have drained, and not have been heard: it has a moment more, if there is time.
+    fn has_more(&mut self, now: Instant, at: usize, over: Instant, allowance: Allowance) -> bool {
+        if now < over + STALL {
+            return false;
+        }
+        self.turn_came[at] = (now + STALL).checked_sub(allowance.length);
+        self.latest_finish(at).is_some_and(|latest| latest > now)
     }
 }
 

@@ -91,7 +91,8 @@ impl Order {
     /// It has at most so long from its turn, and at the end of that this happens. Called again, the last call counts.
     ///
     /// The allowance takes time away and never adds any: it ends with the component's latest finish at the latest, however
-    /// long it is. None at all is an error when the shutdown is started.
+    /// long it is. (Who wakes up late, since the platform had stopped it, listens for a moment longer.) None at all is an
+    /// error when the shutdown is started.
     pub fn within(mut self, allowance: Duration, overdue: Overdue) -> Self {
         self.allowance = Some(Allowance { length: allowance, overdue });
         self

@@ -382,3 +382,40 @@ fn a_nearer_end_cuts_at_once_whom_it_leaves_no_time() {
     rig.machine.handle_begin(rig.at(), Some(ms(3_000)));
     assert_eq!(rig.told(), [Action::Tighten, Action::Cut(0, Overdue::Force), Action::Close(1)]);
 }
+
+#[test]
+fn after_a_standstill_who_was_not_heard_is_not_cut() {
+    let stops = || Order::new().within(ms(1_000), Overdue::StopTheRest);
+    let components = [("a".into(), stops()), ("b".into(), Order::new())];
+    let mut rig = Rig::of(ms(10_000), Reserves::default(), &components);
+    rig.begin();
+    rig.told();
+    rig.now = ms(1_200);
+    rig.machine.handle_timeout(rig.at());
+    assert_eq!((rig.told(), rig.machine.poll_timeout()), (vec![], Some(rig.at() + STALL)));
+    let mut again = Rig::of(ms(10_000), Reserves::default(), &components);
+    again.begin();
+    again.now = ms(1_200);
+    again.machine.handle_timeout(again.at());
+    again.told();
+    again.wait();
+    assert_eq!(again.told(), [Action::Cut(0, Overdue::StopTheRest), Action::Tighten, Action::Claim]);
+
+    rig.machine.handle_drained(rig.at(), 0);
+    assert_eq!((rig.wait(), rig.told()), (ms(6_500), vec![Action::Claim]), "it had drained");
+}
+
+#[test]
+fn a_standstill_adds_no_time_to_the_latest_finish() {
+    let forced = Order::new().within(ms(1_000), Overdue::Force);
+    let components = [("a".into(), forced), ("b".into(), Order::from(["a"]))];
+    let mut rig = Rig::of(ms(10_000), Reserves::default(), &components);
+    rig.begin();
+    rig.told();
+    for now in [ms(3_240), ms(3_250)] {
+        assert_eq!(rig.told(), []);
+        rig.now = now;
+        rig.machine.handle_timeout(rig.at());
+    }
+    assert_eq!(rig.told(), [Action::Cut(0, Overdue::Force), Action::Close(1)]);
+}

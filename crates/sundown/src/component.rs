@@ -18,6 +18,9 @@ use crate::{Claims, Deadline, Receipt, Watch};
 /// 3. [`conclude`](Self::conclude), when it is known who took what over;
 /// 4. [`force`](Self::force), even past the deadline.
 ///
+/// Where a component is to be [forced](crate::Overdue::Force) when its allowance is over, all of 2 and then 4 come at that
+/// time, before 3.
+///
 /// A component can be asked again all the same, by wrappers, tests, and an embedded shutdown inside another:
 /// [`close`](Self::close), [`claim`](Self::claim) and [`force`](Self::force) are idempotent,
 /// [`drained`](Self::drained) can be dropped and asked again, and when a shutdown is over the component may join

@@ -65,10 +65,12 @@ mod gate;
 mod grace;
 mod jobs;
 mod notifier;
+mod order;
 mod readiness;
 mod reason;
 mod report;
 mod runtime;
+mod schedule;
 mod signal;
 mod spawned;
 mod watch;
@@ -81,6 +83,7 @@ mod errand;
 mod latch;
 mod ledger;
 mod machine;
+mod phases;
 mod plan;
 mod signals;
 
@@ -101,11 +104,13 @@ pub use self::{
     },
     ledger::{Claims, JobLine, JobsReport, Receipt},
     notifier::{HandOver, Notice, Notifier, NotifyError},
+    order::{Order, Overdue},
     plan::{PlanError, Reserve},
     readiness::Readiness,
     reason::Reason,
-    report::{CallReport, ComponentReport, NotifierReport, Outcome, Report, StepReport},
+    report::{CallReport, ComponentReport, CutReport, NotifierReport, Outcome, Report, StepReport},
     runtime::{AbortHandle, Accept, BoxFuture, Drive, Runtime, Transport},
+    schedule::{ComponentSchedule, Schedule, StepSchedule},
     shutdown::{AddComponentError, Builder, Handle, Shutdown, StartError},
     signal::{Signal, SignalError},
     spawned::Spawned,

@@ -15,13 +15,14 @@ use std::{
 };
 
 use crate::{
-    Escalation, Signal, Urgency,
+    Escalation, Overdue, Signal, Urgency,
     grace::LONGEST,
+    order::Allowance,
     plan::{Plan, Reserves, Timeline},
 };
 
 /// Where a shutdown is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum State {
     Running,
     Draining,
@@ -86,6 +87,8 @@ pub(crate) enum Action {
     Tighten,
     /// It is this component's turn: close it, and wait until it has drained.
     Close(usize),
+    /// This component's allowance is over.
+    Cut(usize, Overdue),
     /// Ask every component for its unfinished jobs.
     Claim,
     /// Offer the claimed jobs to the notifier. (If there are none, that is over at once.)
@@ -123,6 +126,8 @@ enum Turn {
     Draining,
     /// Still draining, but those after it wait no longer.
     Overdue,
+    /// Its allowance is over: nobody waits for it.
+    Cut,
     Ended,
 }
 
@@ -134,6 +139,8 @@ pub(crate) struct Machine {
     plan: Plan,
     timeline: Option<Timeline>,
     turns: Vec<Turn>,
+    /// When each component's turn came, if it has.
+    turn_came: Vec<Option<Instant>>,
     /// Those that the present step still waits for.
     awaited: Vec<usize>,
     /// When the present step ends, if not with its part of the timeline.
@@ -159,6 +166,7 @@ impl Machine {
             plan: Plan::default(),
             timeline: None,
             turns: Vec::new(),
+            turn_came: Vec::new(),
             awaited: Vec::new(),
             step_ends: None,
             patience: None,
@@ -200,10 +208,16 @@ impl Machine {
         self.state == state
     }
 
+    /// Whether that step is over.
+    pub(crate) fn is_past(&self, step: State) -> bool {
+        self.state > step
+    }
+
     /// The components, final from now on. Before the shutdown begins.
     pub(crate) fn freeze(&mut self, plan: Plan) {
         debug_assert!(self.is_running());
         self.turns = vec![Turn::Waiting; plan.len()];
+        self.turn_came = vec![None; plan.len()];
         self.plan = plan;
     }
 
@@ -212,8 +226,13 @@ impl Machine {
         self.timeline.as_ref()
     }
 
+    /// When the component's time is over, as far as that is known.
     pub(crate) fn latest_finish(&self, component: usize) -> Option<Instant> {
-        self.timeline.as_ref().map(|timeline| self.plan.latest_finish(component, timeline))
+        let timeline = self.timeline.as_ref()?;
+        Some(match self.turn_came[component] {
+            Some(turn) => self.plan.finish(component, turn, timeline),
+            None => self.plan.latest_finish(component, timeline),
+        })
     }
 
     // ---- what comes in
@@ -270,7 +289,7 @@ impl Machine {
 
     /// The component has nothing in flight any more, or its drain has panicked.
     pub(crate) fn handle_drained(&mut self, now: Instant, component: usize) {
-        if self.state == State::Draining {
+        if self.state == State::Draining && self.turns[component] != Turn::Cut {
             self.turns[component] = Turn::Ended;
             self.take_turns(now);
         }
@@ -419,24 +438,50 @@ impl Machine {
         }
     }
 
-    /// Starts whoever waits for nobody any more; goes on when all have ended.
+    /// Starts whoever waits for nobody any more; goes on when nobody is left to wait for.
     fn take_turns(&mut self, now: Instant) {
-        for at in 0..self.turns.len() {
-            if self.turns[at] == Turn::Draining && self.latest_finish(at).is_some_and(|latest| latest <= now)
-            {
-                self.turns[at] = Turn::Overdue;
-            }
+        if self.end_turns(now) {
+            return self.handle_hurry(now);
         }
         for at in 0..self.turns.len() {
-            let over = |other: &usize| matches!(self.turns[*other], Turn::Ended | Turn::Overdue);
+            let over = |other: &usize| matches!(self.turns[*other], Turn::Ended | Turn::Overdue | Turn::Cut);
             if self.turns[at] == Turn::Waiting && self.plan.after(at).iter().all(over) {
                 self.turns[at] = Turn::Draining;
+                self.turn_came[at] = Some(now);
                 self.actions.push_back(Action::Close(at));
             }
         }
-        if self.turns.iter().all(|turn| *turn == Turn::Ended) {
+        if self.turns.iter().all(|turn| matches!(turn, Turn::Ended | Turn::Cut)) {
             self.go_on(now, Cause::Done);
         }
+    }
+
+    /// Waits no longer for those whose time is over; returns whether one of them stops the rest.
+    fn end_turns(&mut self, now: Instant) -> bool {
+        let mut stops = false;
+        for at in 0..self.turns.len() {
+            let over = self.latest_finish(at).filter(|latest| *latest <= now);
+            let Some(over) = over.filter(|_| self.turns[at] == Turn::Draining) else { continue };
+            match self.plan.allowance(at) {
+                None => self.turns[at] = Turn::Overdue,
+                Some(allowance) if self.has_more(now, at, over, allowance) => {}
+                Some(Allowance { overdue, .. }) => {
+                    self.turns[at] = Turn::Cut;
+                    self.actions.push_back(Action::Cut(at, overdue));
+                    stops |= overdue == Overdue::StopTheRest;
+                }
+            }
+        }
+        stops
+    }
+
+    /// After a standstill a component may have drained, and not have been heard: it has a moment more, if there is time.
+    fn has_more(&mut self, now: Instant, at: usize, over: Instant, allowance: Allowance) -> bool {
+        if now < over + STALL {
+            return false;
+        }
+        self.turn_came[at] = (now + STALL).checked_sub(allowance.length);
+        self.latest_finish(at).is_some_and(|latest| latest > now)
     }
 }
 

@@ -210,7 +210,8 @@ impl HandOver {
         &self.deadline
     }
 
-    /// What is offered, in a fixed order: somebody has to do these. (None, if all are [in doubt](Self::in_doubt).)
+    /// What is offered: somebody has to do these. (None, if all are [in doubt](Self::in_doubt).) The order is fixed: by
+    /// their components' [priority](crate::Order::hand_over_priority), then by their components.
     pub fn jobs(&self) -> &[IncompleteJob] {
         &self.all[..self.taken]
     }

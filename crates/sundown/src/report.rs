@@ -8,7 +8,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 pub(crate) use self::exit::ExitCodes;
-use crate::{Grace, InFlight, JobsReport, Reason};
+use crate::{Grace, InFlight, JobsReport, Overdue, Reason};
 
 /// What a shutdown did: every component, straggler, job and note, with times counted from its beginning.
 ///
@@ -113,6 +113,8 @@ pub struct ComponentReport {
     pub name: String,
     /// Whether it was closed and drained.
     pub drained: Outcome,
+    /// Its allowance was over before it had drained.
+    pub cut: Option<CutReport>,
     /// What it still had in flight at the claim, if it had not drained.
     pub stragglers: Option<InFlight>,
     /// `Drainable::in_flight`, which is asked for that.
@@ -129,6 +131,16 @@ pub struct ComponentReport {
     pub lost: u64,
     /// What it noted on its receipt.
     pub notes: Vec<(String, u64)>,
+}
+
+/// A component whose [allowance](crate::Order::within) was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CutReport {
+    /// When that was.
+    pub at: Duration,
+    /// What happened then.
+    pub then: Overdue,
 }
 
 /// One notifier.
@@ -151,6 +163,7 @@ impl ComponentReport {
         ComponentReport {
             name: name.to_owned(),
             drained: Outcome::NotCalled,
+            cut: None,
             stragglers: None,
             in_flight: Outcome::NotCalled,
             claim: Outcome::NotCalled,
@@ -216,6 +229,9 @@ impl fmt::Display for Report {
 impl ComponentReport {
     fn fmt_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  component {}: drain {}", self.name, self.drained)?;
+        if let Some(CutReport { at, then }) = self.cut {
+            writeln!(f, "    its allowance was over at {}: {}", Short(at), then.done())?;
+        }
         if let Some(stragglers) = &self.stragglers {
             match stragglers.total() {
                 Some(total) => write!(f, "    {total} in flight at the claim")?,

@@ -1,10 +1,10 @@
 //! What the conductor does when the machine has decided.
 
-use std::{sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};
 
-use super::{Call, Conductor, Event};
+use super::{Call, Conductor, Event, Part};
 use crate::{
-    Claims, Deadline, HandOver, Notice, Receipt, Signal,
+    Claims, Deadline, HandOver, Notice, Overdue, Receipt, Signal,
     errand::{Place, Seat, observe},
     latch::Shared,
     machine::{Action, State},
@@ -23,6 +23,7 @@ impl Conductor {
             Action::Announce => self.announce(),
             Action::Tighten => self.tighten(),
             Action::Close(at) => self.close(at),
+            Action::Cut(at, overdue) => self.cut(at, overdue),
             Action::Claim => self.claim(),
             Action::HandOver => self.hand_over(),
             Action::Answer => self.answer(),
@@ -103,38 +104,58 @@ impl Conductor {
         self.drive(name, place, Call::Drained(at), self.hub.claimed.clone(), drained);
     }
 
+    /// This component's allowance is over.
+    fn cut(&mut self, at: usize, overdue: Overdue) {
+        self.record.cut(at, overdue, self.host.now(), &self.timeline());
+        match overdue {
+            Overdue::StopWaiting => {}
+            // It is forced when its jobs are in the ledger: what it drops before that would be lost.
+            Overdue::Force => self.claim_from(at),
+            Overdue::StopTheRest => self.note_hurry(),
+        }
+    }
+
     fn claim(&mut self) {
         self.step("claim");
         // Ends our own errands that only wait for the drain.
         self.hub.claimed.set();
         self.errands.wake(&self.hub.claimed);
+        for at in 0..self.parts.len() {
+            match self.record.components[at].claim {
+                Outcome::NotCalled => self.claim_from(at),
+                // It was cut.
+                _ => self.hear_claimed(at),
+            }
+        }
+    }
+
+    /// Asks a component for its unfinished jobs.
+    fn claim_from(&mut self, at: usize) {
         let now = self.host.now();
         let left = self.machine.ends().map_or(Duration::ZERO, |ends| ends.saturating_duration_since(now));
         let until = Some(now + PATIENCE.min(left / PATIENCE_PART));
-        for at in 0..self.parts.len() {
-            if !matches!(self.record.components[at].drained, Outcome::Done(_)) {
-                self.look(at);
-            }
-            if self.parts[at].deadline.is_none() {
-                // Its turn never came.
-                let over = Deadline::new(&self.host, self.timeline().begun, now);
-                self.call_close(at, over);
-            }
-            let looks = self.record.components[at].in_flight == Outcome::Late;
-            let part = &self.parts[at];
-            let name = part.component.name.clone();
-            let component = part.component.drainable.clone();
-            let (closed, looked) = (part.closed.clone(), part.looked.clone());
-            let claims = Claims::new(self.ledger.clone(), name.as_str().into());
-            self.record.components[at].claim = Outcome::Late;
-            let (tell, host) = (self.tell(Call::Claim(at)), self.host.clone());
-            self.errands.run(&name, move |_| {
-                // Not before it, and not without it if it hangs.
-                host.wait(&mut &*closed, until);
-                let _ = !looks || host.wait(&mut &*looked, until);
-                tell(observe(&*host, || component.claim(&claims)).0);
-            });
+        if !matches!(self.record.components[at].drained, Outcome::Done(_)) {
+            self.look(at);
         }
+        if self.parts[at].deadline.is_none() {
+            // Its turn never came.
+            let over = Deadline::new(&self.host, self.timeline().begun, now);
+            self.call_close(at, over);
+        }
+        let looks = self.record.components[at].in_flight == Outcome::Late;
+        let part = &self.parts[at];
+        let name = part.component.name.clone();
+        let component = part.component.drainable.clone();
+        let (closed, looked) = (part.closed.clone(), part.looked.clone());
+        let claims = Claims::new(self.ledger.clone(), name.as_str().into());
+        self.record.components[at].claim = Outcome::Late;
+        let (tell, host) = (self.tell(Call::Claim(at)), self.host.clone());
+        self.errands.run(&name, move |_| {
+            // Not before it, and not without it if it hangs.
+            host.wait(&mut &*closed, until);
+            let _ = !looks || host.wait(&mut &*looked, until);
+            tell(observe(&*host, || component.claim(&claims)).0);
+        });
     }
 
     /// Asks a component what it has in flight, beside its claim.
@@ -157,6 +178,7 @@ impl Conductor {
         stages.claimed.set();
         self.errands.wake(&stages.claimed);
         self.offered = self.ledger.offered();
+        self.rank_offered();
         let taker = self.desks.iter().any(|desk| desk.takes_over);
         if !self.offered.is_empty() && !taker {
             self.record.warnings.push("nobody was named to take over unfinished jobs".into());
@@ -167,6 +189,17 @@ impl Conductor {
         if self.offered.is_empty() || !taker {
             self.machine.handle_answer(self.host.now(), State::HandingOver, 0);
         }
+    }
+
+    /// The jobs of the highest priority first, and those of one priority by their component's place. (Claims run side by
+    /// side: in which order they come in, says nothing.)
+    fn rank_offered(&mut self) {
+        let ranked = |(at, part): (usize, &Part)| {
+            (part.component.name.clone(), (Reverse(part.component.order.hand_over_priority), at))
+        };
+        let ranks: HashMap<_, _> = self.parts.iter().enumerate().map(ranked).collect();
+        let last = (Reverse(0), usize::MAX);
+        self.offered.sort_by_key(|job| ranks.get(job.component()).copied().unwrap_or(last));
     }
 
     fn offer(&mut self) {
@@ -210,12 +243,23 @@ impl Conductor {
 
     fn force(&mut self) {
         self.step("force");
-        for (at, part) in self.parts.iter().enumerate() {
-            self.record.components[at].force = Outcome::Late;
-            let (component, tell) = (part.component.drainable.clone(), self.tell(Call::Force(at)));
-            let host = self.host.clone();
-            self.errands.run(&part.component.name, move |_| tell(observe(&*host, || component.force()).0));
+        for at in 0..self.parts.len() {
+            match self.record.components[at].force {
+                Outcome::NotCalled => self.force_drop(at),
+                // It was cut, and has not come back.
+                Outcome::Late => {}
+                _ => self.machine.handle_answer(self.host.now(), State::Forcing, at),
+            }
         }
+    }
+
+    /// Has a component drop what is left.
+    pub(super) fn force_drop(&mut self, at: usize) {
+        self.record.components[at].force = Outcome::Late;
+        let part = &self.parts[at];
+        let (component, tell) = (part.component.drainable.clone(), self.tell(Call::Force(at)));
+        let host = self.host.clone();
+        self.errands.run(&part.component.name, move |_| tell(observe(&*host, || component.force()).0));
     }
 
     fn release(&mut self) {

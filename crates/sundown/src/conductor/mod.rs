@@ -189,7 +189,7 @@ impl Conductor {
                 self.cut_short(|machine| machine.handle_signal(now, signal));
             }
             Event::InFlight(at, outcome, in_flight) => {
-                if self.machine.is_at(State::Claiming) {
+                if !self.machine.is_past(State::Claiming) {
                     let report = &mut self.record.components[at];
                     report.in_flight = outcome;
                     report.stragglers = in_flight.or_else(|| Some(InFlight::unknown()));
@@ -205,10 +205,13 @@ impl Conductor {
     fn cut_short(&mut self, tell: impl FnOnce(&mut Machine)) {
         let drained = self.machine.is_at(State::Draining);
         tell(&mut self.machine);
-        if drained
-            && self.machine.is_at(State::Claiming)
-            && let Some(timeline) = self.machine.timeline()
-        {
+        if drained && self.machine.is_at(State::Claiming) {
+            self.note_hurry();
+        }
+    }
+
+    fn note_hurry(&mut self) {
+        if let Some(timeline) = self.machine.timeline() {
             self.record.step("hurried", self.host.now(), timeline);
         }
     }
@@ -235,17 +238,24 @@ impl Conductor {
                 return;
             }
         };
-        if !self.machine.is_at(step) {
+        if self.machine.is_past(step) {
             return;
         }
         match call {
+            // What it says once it is claimed comes too late.
+            Call::Drained(at) if self.is_claimed(at) => {}
             Call::Drained(at) => {
                 self.record.components[at].drained = outcome;
                 self.machine.handle_drained(now, at);
             }
             Call::Claim(at) => {
+                let whole = matches!(outcome, Outcome::Done(_));
                 self.record.components[at].claim = outcome;
-                self.hear_claimed(at);
+                match self.machine.is_at(State::Draining) {
+                    // It was cut.
+                    true if whole => self.force_drop(at),
+                    _ => self.hear_claimed(at),
+                }
             }
             Call::Incomplete(at) => {
                 self.record.notifiers[at].incomplete = outcome;
@@ -283,9 +293,14 @@ impl Conductor {
             self.machine.handle_drained(now, at);
         } else if !in_turn {
             *drained = Outcome::NotCalled;
-        } else if self.machine.is_at(State::Draining) {
+        } else if self.machine.is_at(State::Draining) && !self.is_claimed(at) {
             self.drain(at);
         }
+    }
+
+    /// Whether its jobs have been asked for, at the claim or before it.
+    fn is_claimed(&self, at: usize) -> bool {
+        self.record.components[at].claim != Outcome::NotCalled
     }
 
     /// A component has answered the claim when it has also said what it had in flight, if it was asked.

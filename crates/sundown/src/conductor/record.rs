@@ -9,10 +9,12 @@ use uuid::Uuid;
 
 use super::Desk;
 use crate::{
-    Grace, InFlight, JobsReport, Reason,
+    Grace, InFlight, JobsReport, Overdue, Reason,
     ledger::{Ledger, Notes},
     plan::Timeline,
-    report::{CallReport, ComponentReport, ExitCodes, NotifierReport, Outcome, Report, StepReport},
+    report::{
+        CallReport, ComponentReport, CutReport, ExitCodes, NotifierReport, Outcome, Report, StepReport,
+    },
     shutdown::{Component, Hook},
 };
 
@@ -67,6 +69,12 @@ impl Record {
     pub(super) fn step(&mut self, step: &'static str, now: Instant, timeline: &Timeline) {
         let begun = *self.begun.get_or_insert(timeline.begun);
         self.steps.push(StepReport { step, at: now.saturating_duration_since(begun) });
+    }
+
+    /// A component's allowance is over.
+    pub(super) fn cut(&mut self, at: usize, then: Overdue, now: Instant, timeline: &Timeline) {
+        let at_time = now.saturating_duration_since(timeline.begun);
+        self.components[at].cut = Some(CutReport { at: at_time, then });
     }
 
     pub(super) fn report(

@@ -18,7 +18,7 @@ pub use self::{
     roster::AddComponentError,
 };
 use crate::{
-    Deadline, Drainable, Readiness, Reason, Report, Runtime, Watch,
+    Deadline, Drainable, Grace, Order, Readiness, Reason, Report, Runtime, Schedule, Watch,
     conductor::Event,
     errand::Place,
     host::DynHost,
@@ -169,7 +169,8 @@ impl Handle {
         &self.runtime
     }
 
-    /// Adds a component to a running service, to drain after those named.
+    /// Adds a component to a running service. The names of those that it drains after are an order; an [`Order`] can say
+    /// more.
     ///
     /// # Errors
     ///
@@ -178,14 +179,20 @@ impl Handle {
         &self,
         name: impl Into<String>,
         component: impl Drainable,
-        after: &[&str],
+        order: impl Into<Order>,
     ) -> Result<(), AddComponentError> {
         let place = Place::new(&self.hub.host, &self.runtime).map_err(AddComponentError::Runtime)?;
-        let (name, after) = (name.into(), after.iter().map(|name| (*name).to_owned()).collect());
+        let (name, order) = (name.into(), order.into());
         let drainable: Arc<dyn Drainable> = Arc::new(component);
-        self.hub.roster.join(Component { name, after, drainable: drainable.clone(), place })?;
+        self.hub.roster.join(Component { name, order, drainable: drainable.clone(), place })?;
         drainable.joined(&self.watch());
         Ok(())
+    }
+
+    /// Runs the plan dry: what [`begin_within`](Self::begin_within) this time would come to, with the components that are
+    /// there now (or that were, when it began).
+    pub fn plan(&self, grace: Duration) -> Schedule {
+        self.hub.roster.schedule(Grace::new(grace), self.hub.host.now())
     }
 
     /// Resolves when the shutdown has finished, with what it did.

@@ -2,44 +2,59 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use crate::{
-    Drainable, PlanError, Watch,
+    Drainable, Grace, Order, PlanError, Schedule, Watch,
     errand::Place,
-    plan::{Ordered, Plan},
+    phases::Phases,
+    plan::{Ordered, Plan, Reserves},
 };
 
 pub(crate) struct Component {
     pub(crate) name: String,
-    pub(crate) after: Vec<String>,
+    pub(crate) order: Order,
     pub(crate) drainable: Arc<dyn Drainable>,
     pub(crate) place: Arc<Place>,
 }
 
-/// The components that have joined so far. The lock guards the list; no component's code runs under it.
-#[derive(Default)]
-pub(crate) struct Roster(Mutex<(Vec<Component>, bool)>);
+/// The components that have joined so far, and what their plan is made of besides.
+pub(crate) struct Roster {
+    phases: Phases,
+    reserves: Reserves,
+    /// The lock guards the list; no component's code runs under it.
+    listed: Mutex<Listed>,
+}
+
+struct Listed {
+    components: Vec<Component>,
+    /// Set when nobody can join any more: what is left of those who did.
+    frozen: Option<Vec<Ordered>>,
+}
 
 impl Roster {
-    pub(super) fn new(components: Vec<Component>) -> Result<Self, PlanError> {
-        plan(&components)?;
-        Ok(Roster(Mutex::new((components, false))))
+    pub(super) fn new(
+        components: Vec<Component>,
+        phases: Phases,
+        reserves: Reserves,
+    ) -> Result<Self, PlanError> {
+        Plan::new(&ordered(&components), &phases)?;
+        Ok(Roster { phases, reserves, listed: Mutex::new(Listed { components, frozen: None }) })
     }
 
     pub(super) fn join(&self, component: Component) -> Result<(), AddComponentError> {
-        let mut roster = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (components, frozen) = &mut *roster;
-        if *frozen {
+        let mut listed = self.listed();
+        if listed.frozen.is_some() {
             // The component's destructor is foreign code.
-            drop(roster);
+            drop(listed);
             return Err(AddComponentError::Draining(component.name.clone()));
         }
-        components.push(component);
-        let Err(error) = plan(components) else { return Ok(()) };
-        let refused = components.pop();
-        drop(roster);
+        listed.components.push(component);
+        let Err(error) = Plan::new(&ordered(&listed.components), &self.phases) else { return Ok(()) };
+        let refused = listed.components.pop();
+        drop(listed);
         drop(refused);
         Err(error.into())
     }
@@ -47,8 +62,8 @@ impl Roster {
     /// Tells the first components; nobody else has the roster yet.
     pub(super) fn tell_joined(&self, watch: &Watch) {
         let components: Vec<_> = {
-            let roster = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            roster.0.iter().map(|component| component.drainable.clone()).collect()
+            let listed = self.listed();
+            listed.components.iter().map(|component| component.drainable.clone()).collect()
         };
         for component in components {
             component.joined(watch);
@@ -57,21 +72,34 @@ impl Roster {
 
     /// Ends joining.
     pub(crate) fn freeze(&self) -> (Vec<Component>, Plan) {
-        let mut roster = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        roster.1 = true;
-        let components = std::mem::take(&mut roster.0);
-        let plan = plan(&components).expect("every component was checked when it joined");
+        let mut listed = self.listed();
+        let components = std::mem::take(&mut listed.components);
+        let ordered = listed.frozen.insert(ordered(&components));
+        let plan = Plan::new(ordered, &self.phases).expect("every component was checked when it joined");
         (components, plan)
+    }
+
+    /// What a shutdown that began now, with so much time, would come to.
+    pub(super) fn schedule(&self, grace: Grace, begun: Instant) -> Schedule {
+        let listed = self.listed();
+        let ordered = listed.frozen.clone().unwrap_or_else(|| ordered(&listed.components));
+        drop(listed);
+        Schedule::new(grace, &ordered, &self.phases, &self.reserves, begun)
+            .expect("every component was checked when it joined")
+    }
+
+    fn listed(&self) -> MutexGuard<'_, Listed> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn plan(components: &[Component]) -> Result<Plan, PlanError> {
-    Plan::new(&components.iter().map(Component::order).collect::<Vec<_>>())
+fn ordered(components: &[Component]) -> Vec<Ordered> {
+    components.iter().map(Component::order).collect()
 }
 
 impl Component {
     fn order(&self) -> Ordered {
-        (self.name.clone(), self.after.clone())
+        (self.name.clone(), self.order.clone())
     }
 }
 

@@ -31,9 +31,8 @@ pub(crate) struct Ledger {
 #[derive(Default)]
 struct Books {
     jobs: Vec<IncompleteJob>,
-    /// How many jobs of each component had ended by themselves when it was claimed, of those that it had in flight
-    /// when it was looked at.
-    ended_since: Vec<(Arc<str>, usize)>,
+    /// How many jobs of each component had ended by themselves when it was claimed.
+    ended_of: Vec<(Arc<str>, usize)>,
     ended: Ended,
     /// The hand-over is over: what comes now is offered to nobody.
     settled: bool,
@@ -151,14 +150,14 @@ impl Ledger {
             .collect()
     }
 
-    /// How much of what a component had in flight is accounted for: its jobs that the claim has found, and those that
-    /// ended just before.
-    pub(crate) fn accounted(&self, component: &str) -> usize {
+    /// How much of what a component had in flight is accounted for: its jobs that the claim has found, and those that have
+    /// ended since it was looked at, when so many had, if it counts them.
+    pub(crate) fn accounted(&self, component: &str, ended_then: Option<usize>) -> usize {
         let books = self.books();
         let own = |job: &&IncompleteJob| job.component() == component && !job.is_left_over();
         let listed = books.jobs.iter().filter(own).count();
-        let ended = books.ended_since.iter().filter(|(of, _)| **of == *component).map(|(_, count)| count);
-        listed + ended.sum::<usize>()
+        let ended = books.ended_of.iter().filter(|(of, _)| **of == *component).map(|(_, count)| count);
+        listed + ended_then.map_or(0, |then| ended.sum::<usize>().saturating_sub(then))
     }
 
     fn books(&self) -> std::sync::MutexGuard<'_, Books> {
@@ -190,9 +189,9 @@ impl Claims {
         self.ledger.add(job, &self.component);
     }
 
-    /// So many of those that were in flight have ended since somebody asked.
-    pub(crate) fn ended_since(&self, count: usize) {
-        self.ledger.books().ended_since.push((self.component.clone(), count));
+    /// So many have ended by themselves before the claim.
+    pub(crate) fn ended(&self, count: usize) {
+        self.ledger.books().ended_of.push((self.component.clone(), count));
     }
 
     pub(crate) fn count(&self, ended: Ended) {

@@ -17,7 +17,7 @@
 //! * a [`Gate`] counts anonymous work, [`Jobs`] hold named work that somebody else could finish;
 //! * a [`Drainable`] is a component: a server, a consumer, a job store of your own;
 //! * a [`Notifier`] tells the outside, and takes jobs over;
-//! * the [`Report`] says what happened.
+//! * [`Progress`] says how it is coming along, the [`Report`] what happened.
 //!
 //! The crate knows no runtime and no HTTP: an adapter (`sundown-tokio`) implements [`Runtime`], and `sundown-http` is
 //! a component like any other.
@@ -64,6 +64,7 @@ mod gate;
 mod grace;
 mod jobs;
 mod notifier;
+mod progress;
 mod readiness;
 mod reason;
 mod report;
@@ -96,8 +97,10 @@ pub use self::{
         Reservation, Taken, Ticket,
     },
     ledger::{Claims, JobLine, JobsReport, Receipt},
+    machine::Turn,
     notifier::{HandOver, Notice, Notifier, NotifyError},
     plan::{PlanError, Reserve},
+    progress::{ComponentSnapshot, Progress, Snapshot, Step},
     readiness::Readiness,
     reason::{Reason, Signal},
     report::{CallReport, ComponentReport, NotifierReport, Outcome, Report, StepReport},

@@ -11,8 +11,11 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     time::{Duration, Instant},
 };
+
+use serde::Serialize;
 
 use crate::{
     Signal,
@@ -115,14 +118,30 @@ const STALL: Duration = Duration::from_millis(50);
 /// `main` has at least this long to return, if there is time, even where nothing is reserved for it.
 const LEAVE_WAIT: Duration = Duration::from_millis(250);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// Others come first.
+/// How far a component's drain has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Turn {
+    /// Its turn has not come: the shutdown has not begun, or others come first.
     Waiting,
+    /// It drains.
     Draining,
-    /// Still draining, but those after it wait no longer.
+    /// It still drains, but those after it wait no longer.
     Overdue,
+    /// It has nothing in flight any more, or could not be asked.
     Ended,
+}
+
+impl fmt::Display for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Turn::Waiting => "waiting",
+            Turn::Draining => "draining",
+            Turn::Overdue => "overdue",
+            Turn::Ended => "ended",
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -174,6 +193,15 @@ impl Machine {
 
     pub(crate) fn is_at(&self, state: State) -> bool {
         self.state == state
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state
+    }
+
+    /// How far each component has come; none before the beginning.
+    pub(crate) fn turns(&self) -> &[Turn] {
+        &self.turns
     }
 
     /// The components, final from now on. Before the shutdown begins.

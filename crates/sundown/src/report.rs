@@ -105,7 +105,12 @@ impl fmt::Display for Outcome {
 pub struct ComponentReport {
     /// What it is called.
     pub name: String,
-    /// Whether it was closed and drained.
+    /// When its turn came, counted from the beginning; `None` if it never did, and the claim closed it.
+    pub turn: Option<Duration>,
+    /// `Drainable::close`.
+    pub closed: Outcome,
+    /// `Drainable::drained`, counted from the moment at which it was closed. Not called of one whose turn never came or
+    /// whose `close` did not come back.
     pub drained: Outcome,
     /// What it still had in flight at the claim, if it had not drained.
     pub stragglers: Option<InFlight>,
@@ -144,6 +149,8 @@ impl ComponentReport {
     pub(crate) fn new(name: &str) -> Self {
         ComponentReport {
             name: name.to_owned(),
+            turn: None,
+            closed: Outcome::NotCalled,
             drained: Outcome::NotCalled,
             stragglers: None,
             in_flight: Outcome::NotCalled,
@@ -165,9 +172,10 @@ impl Report {
     /// [seen to](crate::Receipt::seen_to). Nor is a notifier that could not be told of the beginning or the end.
     pub fn is_clean(&self) -> bool {
         let failed = |outcome: &Outcome| outcome.is_failure();
+        let panicked = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_) | Outcome::Panicked(_));
         let components = self.components.iter().any(|c| {
             c.lost > 0
-                || matches!(c.drained, Outcome::Failed(_) | Outcome::Panicked(_))
+                || [&c.closed, &c.drained].into_iter().any(panicked)
                 || [&c.in_flight, &c.claim, &c.conclude, &c.force].into_iter().any(failed)
         });
         let notifiers = self.notifiers.iter().any(|n| failed(&n.incomplete));
@@ -218,23 +226,18 @@ impl fmt::Display for Report {
 
 impl ComponentReport {
     fn fmt_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "  component {}: drain {}", self.name, self.drained)?;
+        write!(f, "  component {}: ", self.name)?;
+        match self.turn {
+            Some(turn) => write!(f, "turn at {}; ", Short(turn))?,
+            None => write!(f, "its turn never came; ")?,
+        }
+        // Who was closed well is spoken of no more.
+        match &self.closed {
+            Outcome::Done(_) => writeln!(f, "drain {}", self.drained)?,
+            closed => writeln!(f, "close {closed}; drain {}", self.drained)?,
+        }
         if let Some(stragglers) = &self.stragglers {
-            match stragglers.total() {
-                Some(total) => write!(f, "    {total} in flight at the claim")?,
-                None => write!(f, "    in flight at the claim: unknown")?,
-            }
-            for unit in stragglers.units() {
-                write!(f, ", {}", unit.name)?;
-                if let Some(age) = unit.age {
-                    write!(f, " ({})", Short(age))?;
-                }
-            }
-            let named = stragglers.units().len();
-            match stragglers.total().map_or(0, |total| total.saturating_sub(named)) {
-                more if more > 0 && named > 0 => writeln!(f, ", and {more} more")?,
-                _ => writeln!(f)?,
-            }
+            writeln!(f, "    at the claim {stragglers}")?;
         }
         let steps = [
             ("in flight", &self.in_flight),

@@ -9,6 +9,7 @@ use crate::{
     latch::Shared,
     machine::{Action, State},
     plan::Timeline,
+    progress::Step,
     report::{Outcome, Report},
 };
 
@@ -76,12 +77,13 @@ impl Conductor {
         let latest = self.machine.latest_finish(at).unwrap_or(timeline.claim);
         let deadline = Deadline::new(&self.host, timeline.begun, latest);
         self.parts[at].deadline = Some(deadline.clone());
+        self.record.components[at].turn = Some(self.host.now().saturating_duration_since(timeline.begun));
         self.call_close(at, deadline);
     }
 
     /// In an errand of its own: a drain that hangs must not keep others open, nor a close that hangs the claim away.
     fn call_close(&mut self, at: usize, deadline: Deadline) {
-        self.record.components[at].drained = Outcome::Late;
+        self.record.components[at].closed = Outcome::Late;
         let part = &self.parts[at];
         let (component, closed) = (part.component.drainable.clone(), part.closed.clone());
         let (tell, host) = (self.tell(Call::Closed(at)), self.host.clone());
@@ -93,7 +95,8 @@ impl Conductor {
         });
     }
 
-    pub(super) fn drain(&self, at: usize) {
+    pub(super) fn drain(&mut self, at: usize) {
+        self.record.components[at].drained = Outcome::Late;
         let component = self.parts[at].component.drainable.clone();
         let (name, place) = (&self.parts[at].component.name, self.parts[at].component.place.clone());
         let drained = async move {
@@ -249,6 +252,7 @@ impl Conductor {
         self.ledger.close();
         let report = self.record.report(self.host.now(), &self.timeline(), &self.ledger, self.notes());
         let _ = self.hub.report.set(report);
+        self.show();
         self.hub.finished.set();
         self.errands.wake(&self.hub.finished);
         if !self.owns_process {
@@ -272,6 +276,9 @@ impl Conductor {
         let Conductor { host, errands, record, hub, parts, desks, hooks, ledger, offered, .. } = self;
         if broken {
             let _ = hub.report.set(record.broken(host.now()));
+            if let Some(waiting) = hub.board.show(Step::Finished, Vec::new()) {
+                errands.wake(&waiting);
+            }
             hub.finished.set();
             errands.wake(&hub.finished);
         }

@@ -20,9 +20,11 @@ use crate::{
     jobs::IncompleteJob,
     latch::Shared,
     ledger::{Ledger, Notes},
-    machine::{Machine, State},
+    machine::{Machine, State, Turn},
     notifier::DynNotifier,
-    report::Outcome,
+    plan::Timeline,
+    progress::{Line, Step},
+    report::{ComponentReport, Outcome},
     shutdown::{Component, Hook, Hub},
 };
 
@@ -75,7 +77,18 @@ pub(crate) struct Conductor {
     /// Set when the present step is over, for errands that keep others waiting.
     step_over: Shared,
     record: Record,
+    shown: Shown,
     owns_process: bool,
+}
+
+/// What those who look on were last shown.
+#[derive(Default, PartialEq)]
+struct Shown {
+    step: Option<Step>,
+    turns: Vec<Turn>,
+    timeline: Option<Timeline>,
+    /// How many have said what they had in flight at the claim.
+    looked: usize,
 }
 
 /// A component in the course of the shutdown.
@@ -123,6 +136,7 @@ impl Conductor {
             step_ends: None,
             step_over: Shared::default(),
             record,
+            shown: Shown::default(),
             owns_process,
         }
     }
@@ -133,6 +147,7 @@ impl Conductor {
             while let Some(action) = self.machine.poll_action() {
                 self.act(action);
             }
+            self.show();
             if self.machine.is_gone() {
                 return;
             }
@@ -141,6 +156,32 @@ impl Conductor {
                 None => self.machine.handle_timeout(self.host.now()),
             }
         }
+    }
+
+    /// Shows those who look on what has changed, if anything has.
+    fn show(&mut self) {
+        let step = Step::of(self.machine.state());
+        let looked = |report: &&ComponentReport| has_looked(report);
+        let looked = self.record.components.iter().filter(looked).count();
+        let timeline = self.machine.timeline().copied();
+        let same = self.shown.step == Some(step)
+            && (self.shown.turns == self.machine.turns() && self.shown.timeline == timeline)
+            && self.shown.looked == looked;
+        // Before the beginning the board is right already.
+        if same || step == Step::Running {
+            return;
+        }
+        let turns = self.machine.turns().to_vec();
+        let line = |((turn, part), report): ((&Turn, &Part), &ComponentReport)| Line {
+            turn: *turn,
+            deadline: part.deadline.clone(),
+            stragglers: report.stragglers.clone().filter(|_| has_looked(report)),
+        };
+        let lines = turns.iter().zip(&self.parts).zip(&self.record.components).map(line).collect();
+        if let Some(waiting) = self.hub.board.show(step, lines) {
+            self.errands.wake(&waiting);
+        }
+        self.shown = Shown { step: Some(step), turns, timeline, looked };
     }
 
     /// The next event, or `None` when the machine's time has come: however many events wait, the time goes first.
@@ -250,15 +291,14 @@ impl Conductor {
         if !self.machine.is_at(State::Draining) && !self.machine.is_at(State::Claiming) {
             return;
         }
-        let drained = &mut self.record.components[at].drained;
-        let in_turn = self.parts[at].deadline.is_some();
-        if outcome.is_failure() {
-            *drained = outcome;
-            self.machine.handle_drained(now, at);
-        } else if !in_turn {
-            *drained = Outcome::NotCalled;
-        } else if self.machine.is_at(State::Draining) {
-            self.drain(at);
+        let failed = outcome.is_failure();
+        self.record.components[at].closed = outcome;
+        // In the claim it was closed without its turn, or too late for it.
+        if self.machine.is_at(State::Draining) {
+            match failed {
+                true => self.machine.handle_drained(now, at),
+                false => self.drain(at),
+            }
         }
     }
 
@@ -299,4 +339,9 @@ impl Conductor {
         self.parts = components.into_iter().map(part).collect();
         let _ = self.hub.stages.reason.set(reason);
     }
+}
+
+/// Whether it has said what it had in flight at the claim, or that is over.
+fn has_looked(report: &ComponentReport) -> bool {
+    report.stragglers.is_some() && report.in_flight != Outcome::Late
 }

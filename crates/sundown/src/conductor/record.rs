@@ -75,7 +75,8 @@ impl Record {
             report.seen_to = notes.seen_to();
         }
         for report in &mut components {
-            let accounted = ledger.accounted(&report.name);
+            let ended_then = report.stragglers.as_ref().and_then(InFlight::ended);
+            let accounted = ledger.accounted(&report.name, ended_then);
             report.lost = lost(report, accounted);
             jobs.unnamed_in_doubt += unnamed(report, accounted);
         }

@@ -18,11 +18,12 @@ pub use self::{
     roster::AddComponentError,
 };
 use crate::{
-    Deadline, Drainable, Readiness, Reason, Report, Runtime, Watch,
+    Deadline, Drainable, Progress, Readiness, Reason, Report, Runtime, Watch,
     conductor::Event,
     errand::Place,
     host::DynHost,
     latch::{Shared, Waiting},
+    progress::Board,
     watch::Stages,
 };
 
@@ -31,6 +32,7 @@ pub(crate) struct Hub {
     pub(crate) host: DynHost,
     pub(crate) stages: Arc<Stages>,
     pub(crate) roster: Roster,
+    pub(crate) board: Board,
     /// Cancels our own errands that are of use only before the claim; woken before the users' watches.
     pub(crate) claimed: Shared,
     pub(crate) finished: Shared,
@@ -44,6 +46,7 @@ impl Hub {
             stages: Arc::new(Stages::new(host.clone())),
             host,
             roster,
+            board: Board::new(),
             claimed: Shared::default(),
             finished: Shared::default(),
             report: OnceLock::new(),
@@ -183,7 +186,15 @@ impl Handle {
         let drainable: Arc<dyn Drainable> = Arc::new(component);
         self.hub.roster.join(Component { name, after, drainable: drainable.clone(), place })?;
         drainable.joined(&self.watch());
+        if let Some(waiting) = self.hub.board.again() {
+            waiting.wake();
+        }
         Ok(())
+    }
+
+    /// Follows how it is coming along, for a status page or a terminal.
+    pub fn progress(&self) -> Progress {
+        Progress::new(self.hub.clone())
     }
 
     /// Resolves when the shutdown has finished, with what it did.

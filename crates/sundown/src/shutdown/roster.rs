@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use crate::{
@@ -18,27 +18,33 @@ pub(crate) struct Component {
     pub(crate) place: Arc<Place>,
 }
 
-/// The components that have joined so far. The lock guards the list; no component's code runs under it.
+/// The components that have joined so far. The lock guards the lists; no component's code runs under it.
 #[derive(Default)]
-pub(crate) struct Roster(Mutex<(Vec<Component>, bool)>);
+pub(crate) struct Roster(Mutex<Joined>);
+
+#[derive(Default)]
+struct Joined {
+    components: Vec<Component>,
+    /// Once joining has ended: the conductor has the components, and ends them.
+    frozen: Option<Vec<(String, Weak<dyn Drainable>)>>,
+}
 
 impl Roster {
     pub(super) fn new(components: Vec<Component>) -> Result<Self, PlanError> {
         plan(&components)?;
-        Ok(Roster(Mutex::new((components, false))))
+        Ok(Roster(Mutex::new(Joined { components, frozen: None })))
     }
 
     pub(super) fn join(&self, component: Component) -> Result<(), AddComponentError> {
-        let mut roster = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (components, frozen) = &mut *roster;
-        if *frozen {
+        let mut roster = self.lock();
+        if roster.frozen.is_some() {
             // The component's destructor is foreign code.
             drop(roster);
             return Err(AddComponentError::Draining(component.name.clone()));
         }
-        components.push(component);
-        let Err(error) = plan(components) else { return Ok(()) };
-        let refused = components.pop();
+        roster.components.push(component);
+        let Err(error) = plan(&roster.components) else { return Ok(()) };
+        let refused = roster.components.pop();
         drop(roster);
         drop(refused);
         Err(error.into())
@@ -47,8 +53,8 @@ impl Roster {
     /// Tells the first components; nobody else has the roster yet.
     pub(super) fn tell_joined(&self, watch: &Watch) {
         let components: Vec<_> = {
-            let roster = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            roster.0.iter().map(|component| component.drainable.clone()).collect()
+            let roster = self.lock();
+            roster.components.iter().map(|component| component.drainable.clone()).collect()
         };
         for component in components {
             component.joined(watch);
@@ -57,11 +63,29 @@ impl Roster {
 
     /// Ends joining.
     pub(crate) fn freeze(&self) -> (Vec<Component>, Plan) {
-        let mut roster = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        roster.1 = true;
-        let components = std::mem::take(&mut roster.0);
+        let mut roster = self.lock();
+        let components = std::mem::take(&mut roster.components);
+        let member = |component: &Component| (component.name.clone(), Arc::downgrade(&component.drainable));
+        roster.frozen = Some(components.iter().map(member).collect());
         let plan = plan(&components).expect("every component was checked when it joined");
         (components, plan)
+    }
+
+    /// All of them, in the order in which they joined; without those that are no more.
+    pub(crate) fn members(&self) -> Vec<(String, Option<Arc<dyn Drainable>>)> {
+        let roster = self.lock();
+        match &roster.frozen {
+            Some(members) => members.iter().map(|(name, member)| (name.clone(), member.upgrade())).collect(),
+            None => {
+                let member =
+                    |component: &Component| (component.name.clone(), Some(component.drainable.clone()));
+                roster.components.iter().map(member).collect()
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Joined> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

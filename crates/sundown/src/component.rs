@@ -179,6 +179,20 @@ impl InFlight {
         self
     }
 
+    /// What several parts have in flight together, each under its own name. One that does not count is one unit.
+    pub(crate) fn of_parts(parts: impl IntoIterator<Item = (String, InFlight)>) -> Self {
+        let mut all = InFlight { total: Some(0), ..Self::default() };
+        for (part, InFlight { total, units, ended }) in parts {
+            all.total = all.total.map(|sum| sum + total.unwrap_or(1));
+            all.ended = all.ended.map_or(ended, |sum| Some(sum + ended.unwrap_or(0)));
+            let unknown = || Unit { name: part.clone(), age: None };
+            let named = units.into_iter().map(|unit| Unit { name: format!("{part}/{}", unit.name), ..unit });
+            all.units.extend(named.chain(total.is_none().then(unknown)));
+        }
+        all.units.truncate(Self::NAMED);
+        all
+    }
+
     /// So many jobs had ended when these were counted.
     pub(crate) fn with_ended(self, ended: usize) -> Self {
         InFlight { ended: Some(ended), ..self }

@@ -159,6 +159,8 @@ pub(crate) struct Machine {
     /// How long those that it asks have once more, if all stood still; nothing, if they have had it.
     patience: Option<Duration>,
     release_parties: usize,
+    /// It is inside another shutdown, which gives it its time.
+    inside: bool,
     interrupted: bool,
     last_signals: [Option<Instant>; 3],
     actions: VecDeque<Action>,
@@ -177,6 +179,7 @@ impl Machine {
             step_ends: None,
             patience: None,
             release_parties,
+            inside: false,
             interrupted: false,
             last_signals: [None; 3],
             actions: VecDeque::new(),
@@ -224,6 +227,10 @@ impl Machine {
 
     /// A shutdown is wanted within so much time, or the usual grace.
     pub(crate) fn handle_begin(&mut self, now: Instant, grace: Option<Duration>) {
+        if self.inside && grace.is_none() {
+            // The usual grace is that of one which stands alone.
+            return;
+        }
         let kill = now + grace.unwrap_or(self.grace).min(LONGEST);
         if self.is_running() {
             let tail = self.reserves.resolve(kill - now);
@@ -231,6 +238,25 @@ impl Machine {
             self.go_on(now, Cause::Begun);
         } else {
             self.tighten(now, kill);
+        }
+    }
+
+    /// It is inside another shutdown, which gives it these moments.
+    pub(crate) fn handle_inside(&mut self, now: Instant, moments: Timeline) {
+        self.inside = true;
+        match self.timeline {
+            None => {
+                self.timeline = Some(moments);
+                self.go_on(now, Cause::Begun);
+            }
+            Some(before) => {
+                let timeline = before.tightened(moments);
+                self.timeline = Some(timeline);
+                if timeline != before {
+                    self.actions.push_back(Action::Tighten);
+                    self.handle_timeout(now);
+                }
+            }
         }
     }
 
@@ -259,6 +285,12 @@ impl Machine {
     pub(crate) fn handle_hurry(&mut self, now: Instant) {
         let Some(timeline) = self.timeline else { return };
         if self.state == State::Draining {
+            if self.inside {
+                // What comes after its drain waits for the other's steps.
+                self.timeline = Some(Timeline { claim: timeline.claim.min(now), ..timeline });
+                self.actions.push_back(Action::Tighten);
+                return self.go_on(now, Cause::Hurried);
+            }
             let tail = self.reserves.resolve(timeline.kill.saturating_duration_since(now));
             let kill = timeline.kill.min(now + tail.length());
             self.timeline = Some(timeline.tightened(Timeline::new(now, kill, tail)));

@@ -128,6 +128,8 @@ pub struct ComponentReport {
     pub lost: u64,
     /// What it noted on its receipt.
     pub notes: Vec<(String, u64)>,
+    /// What it did, if it is a shutdown of its own. Its jobs are among those of the whole, under `<this name>/<its own>`.
+    pub inner: Option<Box<Report>>,
 }
 
 /// One notifier.
@@ -160,6 +162,7 @@ impl ComponentReport {
             seen_to: false,
             lost: 0,
             notes: Vec::new(),
+            inner: None,
         }
     }
 }
@@ -175,6 +178,7 @@ impl Report {
         let panicked = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_) | Outcome::Panicked(_));
         let components = self.components.iter().any(|c| {
             c.lost > 0
+                || c.inner.as_ref().is_some_and(|inner| !inner.is_clean())
                 || [&c.closed, &c.drained].into_iter().any(panicked)
                 || [&c.in_flight, &c.claim, &c.conclude, &c.force].into_iter().any(failed)
         });
@@ -255,6 +259,11 @@ impl ComponentReport {
         }
         for (what, count) in self.notes.iter().filter(|(_, count)| *count > 0) {
             writeln!(f, "    {what}: {count}")?;
+        }
+        if let Some(inner) = &self.inner {
+            for line in inner.to_string().lines() {
+                writeln!(f, "    {line}")?;
+            }
         }
         Ok(())
     }

@@ -7,10 +7,11 @@ use crate::{
     Claims, Deadline, HandOver, Notice, Receipt, Signal,
     errand::{Place, Seat, observe},
     latch::Shared,
-    machine::{Action, State},
+    machine::{Action, State, Turn},
     plan::Timeline,
     progress::Step,
     report::{Outcome, Report},
+    shutdown::Inside,
 };
 
 /// How long a claim waits for what was asked just before it, and should return at once; and its largest part of the
@@ -41,6 +42,8 @@ impl Conductor {
         let claim = Deadline::new(&self.host, timeline.begun, timeline.claim);
         let _ = stages.work_ends.set(claim.clone());
         let _ = stages.ends.set(Deadline::new(&self.host, timeline.begun, timeline.exit));
+        let moment = |at| Deadline::new(&self.host, timeline.begun, at);
+        let _ = stages.answers.set((moment(timeline.answer), moment(timeline.release)));
         stages.draining.set();
         self.errands.wake(&stages.draining);
         let notice =
@@ -61,6 +64,10 @@ impl Conductor {
             claim.tighten(timeline.claim);
             exit.tighten(timeline.exit);
         }
+        if let Some((hand_over, answers)) = self.hub.stages.answers.get() {
+            hand_over.tighten(timeline.answer);
+            answers.tighten(timeline.release);
+        }
         for (at, part) in self.parts.iter().enumerate() {
             if let (Some(deadline), Some(latest)) = (&part.deadline, self.machine.latest_finish(at)) {
                 deadline.tighten(latest);
@@ -69,6 +76,8 @@ impl Conductor {
         if let (Some(deadline), Some(ends)) = (&self.step_ends, self.machine.ends()) {
             deadline.tighten(ends);
         }
+        // When all have moved.
+        self.hub.stages.family.tell_children(self.host.now());
     }
 
     /// It is this component's turn to drain.
@@ -161,13 +170,23 @@ impl Conductor {
         self.errands.wake(&stages.claimed);
         self.offered = self.ledger.offered();
         let taker = self.desks.iter().any(|desk| desk.takes_over);
-        if !self.offered.is_empty() && !taker {
+        let inside = self.hub.inside.get();
+        // What nobody is there to take is the parent's to hand over, unless that is over.
+        let wait = !self.offered.is_empty() && !taker && inside.is_some_and(|inside| !inside.is_settled());
+        if !self.offered.is_empty() && !taker && inside.is_none() {
             self.record.warnings.push("nobody was named to take over unfinished jobs".into());
         }
         if !self.offered.is_empty() {
             self.offer();
         }
-        if self.offered.is_empty() || !taker {
+        if wait {
+            self.waits_for_parent = true;
+            if self.machine.turns().iter().all(|turn| *turn == Turn::Ended) {
+                // Its parent need not wait for it before that.
+                self.hub.at_rest.set();
+                self.errands.wake(&self.hub.at_rest);
+            }
+        } else if self.offered.is_empty() || !taker {
             self.machine.handle_answer(self.host.now(), State::HandingOver, 0);
         }
     }
@@ -189,7 +208,12 @@ impl Conductor {
     fn answer(&mut self) {
         self.step("answer");
         let taker = self.desks.iter().position(|desk| desk.takes_over);
-        let hung = taker.is_some_and(|at| self.record.notifiers[at].incomplete == Outcome::Late);
+        let late = taker.is_some_and(|at| self.record.notifiers[at].incomplete == Outcome::Late);
+        // Offered by the parent, perhaps, which has not said how that ended.
+        let untold = self.waits_for_parent
+            && self.ledger.is_passed_on()
+            && !self.hub.inside.get().is_some_and(Inside::is_settled);
+        let hung = late || untold;
         self.ledger.settle(&self.offered, hung);
         let ends = self.step_deadline();
         for at in 0..self.parts.len() {
@@ -255,6 +279,8 @@ impl Conductor {
         self.show();
         self.hub.finished.set();
         self.errands.wake(&self.hub.finished);
+        self.hub.at_rest.set();
+        self.errands.wake(&self.hub.at_rest);
         if !self.owns_process {
             // Nothing to guard: the owner goes on living.
             self.machine.handle_left(self.host.now());
@@ -281,6 +307,8 @@ impl Conductor {
             }
             hub.finished.set();
             errands.wake(&hub.finished);
+            hub.at_rest.set();
+            errands.wake(&hub.at_rest);
         }
         errands.run("dispose", move |_| drop((ledger.empty(), offered, parts, desks, hooks, hub)));
     }

@@ -30,8 +30,14 @@ use crate::{
 
 /// What wakes the conductor.
 pub(crate) enum Event {
-    Begin { now: Instant, reason: Reason, grace: Option<Duration> },
+    Begin {
+        now: Instant,
+        reason: Reason,
+        grace: Option<Duration>,
+    },
     Hurry(Instant),
+    /// The shutdown is inside another, whose moments or steps have changed.
+    Inside(Instant),
     Signal(Instant, Signal),
     InFlight(usize, Outcome, Option<InFlight>),
     Called(Call, Outcome),
@@ -78,6 +84,8 @@ pub(crate) struct Conductor {
     step_over: Shared,
     record: Record,
     shown: Shown,
+    /// What was claimed is the parent's to hand over.
+    waits_for_parent: bool,
     owns_process: bool,
 }
 
@@ -123,20 +131,21 @@ impl Conductor {
         let record = Record::new(host.id(), grace, &desks, &hooks);
         Conductor {
             machine,
-            hub,
             errands,
             events,
             mailbox,
             parts: Vec::new(),
             desks,
             hooks,
-            ledger: Ledger::new(host.clone()),
+            ledger: hub.ledger.clone(),
+            hub,
             host,
             offered: Vec::new(),
             step_ends: None,
             step_over: Shared::default(),
             record,
             shown: Shown::default(),
+            waits_for_parent: false,
             owns_process,
         }
     }
@@ -199,6 +208,7 @@ impl Conductor {
                 self.freeze(reason);
                 self.machine.handle_begin(now, grace);
             }
+            Event::Inside(now) => self.hear_parent(now),
             Event::Hurry(now) => self.cut_short(|machine| machine.handle_hurry(now)),
             Event::Signal(now, signal) => {
                 self.freeze(Reason::Signal(signal));
@@ -213,6 +223,21 @@ impl Conductor {
                 }
             }
             Event::Called(call, outcome) => self.hear_outcome(call, outcome),
+        }
+    }
+
+    /// What a parent does ends the drain, or the wait for its hand-over.
+    fn hear_parent(&mut self, now: Instant) {
+        let hub = self.hub.clone();
+        let Some(inside) = hub.inside.get() else { return };
+        self.freeze(inside.reason());
+        match inside.moments(now) {
+            Some(moments) => self.machine.handle_inside(now, moments),
+            // Who has not said whose child it is has its own last steps before the deadline.
+            None => self.machine.handle_begin(now, Some(inside.deadline().remaining())),
+        }
+        if self.waits_for_parent && inside.is_settled() {
+            self.machine.handle_answer(now, State::HandingOver, 0);
         }
     }
 

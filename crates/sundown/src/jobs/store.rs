@@ -88,6 +88,11 @@ impl Ended {
         usize::try_from(self.completed + self.failed + self.in_doubt).unwrap_or(usize::MAX)
     }
 
+    /// The same for the parent of the shutdown that counts them: the doubtful come with its report, among others.
+    pub(crate) fn of_a_child(self) -> Self {
+        Ended { in_doubt: 0, ..self }
+    }
+
     fn count(&mut self, fate: Fate) {
         match fate {
             Fate::Completed => self.completed += 1,

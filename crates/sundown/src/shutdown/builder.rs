@@ -166,7 +166,7 @@ impl Builder {
         let desks = open_desks(&host, &self.runtime, &errands, self.take_over, self.told)?;
         let (mailbox, events) = mpsc::channel();
         let go = start_thread(&host, self.owns_process)?;
-        let hub = Hub::new(host, roster);
+        let hub = Hub::new(host, roster, desks.iter().any(|desk| desk.takes_over));
         // Before the signals are ours: whoever blocks or panics in it must not leave the process deaf.
         hub.roster.tell_joined(&Watch::new(hub.stages.clone()));
         if let Some(ownership) = ownership {

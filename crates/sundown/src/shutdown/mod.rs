@@ -1,6 +1,7 @@
 //! What users hold: the owner of a shutdown, and its handles.
 
 mod builder;
+mod child;
 mod roster;
 
 use std::{
@@ -12,7 +13,11 @@ use std::{
 };
 
 use self::roster::Roster;
-pub(crate) use self::{builder::Hook, roster::Component};
+pub(crate) use self::{
+    builder::Hook,
+    child::{Family, Inside},
+    roster::Component,
+};
 pub use self::{
     builder::{Builder, StartError},
     roster::AddComponentError,
@@ -23,6 +28,7 @@ use crate::{
     errand::Place,
     host::DynHost,
     latch::{Shared, Waiting},
+    ledger::Ledger,
     progress::Board,
     watch::Stages,
 };
@@ -33,6 +39,13 @@ pub(crate) struct Hub {
     pub(crate) stages: Arc<Stages>,
     pub(crate) roster: Roster,
     pub(crate) board: Board,
+    pub(crate) ledger: Arc<Ledger>,
+    /// Whether somebody takes over what it cannot finish.
+    takes_over: bool,
+    /// Set when a parent has closed it.
+    pub(crate) inside: OnceLock<Inside>,
+    /// Set when a parent need not wait for it any more: it has finished, or has drained and only its parent can go on.
+    pub(crate) at_rest: Shared,
     /// Cancels our own errands that are of use only before the claim; woken before the users' watches.
     pub(crate) claimed: Shared,
     pub(crate) finished: Shared,
@@ -41,8 +54,12 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    fn new(host: DynHost, roster: Roster) -> Arc<Self> {
+    fn new(host: DynHost, roster: Roster, takes_over: bool) -> Arc<Self> {
         Arc::new(Hub {
+            ledger: Ledger::new(host.clone()),
+            takes_over,
+            inside: OnceLock::new(),
+            at_rest: Shared::default(),
             stages: Arc::new(Stages::new(host.clone())),
             host,
             roster,
@@ -90,7 +107,8 @@ impl Shutdown {
         Builder::new(runtime, true)
     }
 
-    /// A shutdown that owns neither signals nor the exit: for plug-ins and tests.
+    /// A shutdown that owns neither signals nor the exit: for plug-ins and tests. It can be
+    /// [a component of another](Handle#inside-another).
     pub fn embedded(runtime: impl Runtime) -> Builder {
         Builder::new(runtime, false)
     }
@@ -174,7 +192,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// When the shutdown has begun, the name is taken, the order cannot work, or the system has no resources for it.
+    /// When the shutdown has begun, the name is taken, the order cannot work, the component is this shutdown itself or one
+    /// that it is inside, or the system has no resources for it.
     pub fn component(
         &self,
         name: impl Into<String>,
@@ -182,10 +201,14 @@ impl Handle {
         after: &[&str],
     ) -> Result<(), AddComponentError> {
         let place = Place::new(&self.hub.host, &self.runtime).map_err(AddComponentError::Runtime)?;
-        let (name, after) = (name.into(), after.iter().map(|name| (*name).to_owned()).collect());
+        let (name, after): (String, _) = (name.into(), after.iter().map(|name| (*name).to_owned()).collect());
         let drainable: Arc<dyn Drainable> = Arc::new(component);
-        self.hub.roster.join(Component { name, after, drainable: drainable.clone(), place })?;
+        self.hub.roster.join(Component { name: name.clone(), after, drainable: drainable.clone(), place })?;
         drainable.joined(&self.watch());
+        if self.hub.stages.family.leave_itself(&self.hub.stages) {
+            drop(self.hub.roster.withdraw(&name));
+            return Err(AddComponentError::Inside(name));
+        }
         if let Some(waiting) = self.hub.board.again() {
             waiting.wake();
         }

@@ -50,6 +50,16 @@ impl Roster {
         Err(error.into())
     }
 
+    /// Takes one back that has joined, unless joining has ended. The caller drops it.
+    pub(super) fn withdraw(&self, name: &str) -> Option<Component> {
+        let components = &mut self.lock().components;
+        let at = components.iter().position(|component| component.name == name)?;
+        let component = components.remove(at);
+        // Some may have joined after it meanwhile: they wait for one less.
+        components.iter_mut().for_each(|other| other.after.retain(|before| before != name));
+        Some(component)
+    }
+
     /// Tells the first components; nobody else has the roster yet.
     pub(super) fn tell_joined(&self, watch: &Watch) {
         let components: Vec<_> = {
@@ -106,6 +116,9 @@ pub enum AddComponentError {
     /// The shutdown has begun.
     #[error("component {0:?} comes too late: the service is draining")]
     Draining(String),
+    /// It is this shutdown, or one that this is inside.
+    #[error("component {0:?} cannot join: the shutdown would be inside itself")]
+    Inside(String),
     /// Its name or its order cannot work.
     #[error(transparent)]
     Plan(#[from] PlanError),

@@ -273,6 +273,37 @@ fn what_was_dropped_in_a_child_that_has_drained_is_handed_over_and_holds_nobody_
     });
 }
 
+/// Its drain is over, and the rest is its parent's: who hurries it does not cut the hand-over short.
+#[test]
+fn a_child_that_is_hurried_or_dropped_waits_for_its_parent_and_its_parent_not_for_it() {
+    for dropped in [false, true] {
+        simulate(|world| {
+            let (other, mut held) = (Gate::new(), None);
+            let component = |host: Builder| takes_over(host).component("other", other.clone());
+            let Stage { jobs, events, plugin, host } = stage(world, alone, component);
+            let inside = other.enter().unwrap();
+            let job = jobs.begin("image-17", ()).unwrap();
+            host.begin("a test");
+            world.advance(ms(100));
+            plugin.hurry();
+            if dropped {
+                world.spawn("drops it", move || drop(plugin));
+            } else {
+                held = Some(plugin);
+            }
+            world.advance(ms(5_000));
+            assert!(job.commit().is_err(), "it was claimed when the child was hurried");
+            assert!(!events.has("told handed-over") && !events.has("told unacknowledged"), "{events}");
+            drop(inside);
+            let report = host.finished_blocking();
+            assert_eq!(lists(&report), [vec!["plugin/jobs image-17".to_owned()], vec![], vec![]], "{report}");
+            assert_eq!(report.took, ms(5_100), "{report}");
+            events.assert_order(&["told handed-over"]);
+            drop(held);
+        });
+    }
+}
+
 #[test]
 fn a_childs_jobs_are_offered_even_if_another_part_of_it_hangs_in_its_claim() {
     simulate(|world| {

@@ -7,7 +7,7 @@ use crate::{
     Claims, Deadline, HandOver, Notice, Receipt, Signal,
     errand::{Place, Seat, observe},
     latch::Shared,
-    machine::{Action, State, Turn},
+    machine::{Action, State},
     plan::Timeline,
     progress::Step,
     report::{Outcome, Report},
@@ -181,11 +181,9 @@ impl Conductor {
         }
         if wait {
             self.waits_for_parent = true;
-            if self.machine.turns().iter().all(|turn| *turn == Turn::Ended) {
-                // Its parent need not wait for it before that.
-                self.hub.at_rest.set();
-                self.errands.wake(&self.hub.at_rest);
-            }
+            // Its parent need not wait for it before that.
+            self.hub.at_rest.set();
+            self.errands.wake(&self.hub.at_rest);
         } else if self.offered.is_empty() || !taker {
             self.machine.handle_answer(self.host.now(), State::HandingOver, 0);
         }

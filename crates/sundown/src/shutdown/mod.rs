@@ -44,7 +44,7 @@ pub(crate) struct Hub {
     takes_over: bool,
     /// Set when a parent has closed it.
     pub(crate) inside: OnceLock<Inside>,
-    /// Set when a parent need not wait for it any more: it has finished, or has drained and only its parent can go on.
+    /// Set when a parent need not wait for it any more: it has finished, or waits for its parent itself.
     pub(crate) at_rest: Shared,
     /// Cancels our own errands that are of use only before the claim; woken before the users' watches.
     pub(crate) claimed: Shared,

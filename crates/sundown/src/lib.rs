@@ -64,12 +64,14 @@ mod gate;
 mod grace;
 mod jobs;
 mod notifier;
+mod process;
 mod progress;
 mod readiness;
 mod reason;
 mod report;
 mod runtime;
 mod spawned;
+mod thread;
 mod watch;
 
 #[doc(hidden)]
@@ -100,6 +102,7 @@ pub use self::{
     machine::Turn,
     notifier::{HandOver, Notice, Notifier, NotifyError},
     plan::{PlanError, Reserve},
+    process::ChildProcess,
     progress::{ComponentSnapshot, Progress, Snapshot, Step},
     readiness::Readiness,
     reason::{Reason, Signal},
@@ -107,5 +110,6 @@ pub use self::{
     runtime::{AbortHandle, Accept, BoxFuture, Drive, Runtime, Transport},
     shutdown::{AddComponentError, Builder, Handle, Shutdown, StartError},
     spawned::Spawned,
+    thread::Thread,
     watch::Watch,
 };

@@ -81,7 +81,9 @@ async fn told() -> Vec<Value> {
     let paper = Paper::default();
     let (jobs, broken) = (Jobs::new(), Jobs::new());
     let gate = sundown::Gate::new();
+    let plugin = Shutdown::embedded(Tokio::current()).component("gate", gate.clone()).start().unwrap();
     let shutdown = Shutdown::embedded(Tokio::current())
+        .component("plugin", plugin)
         .component("jobs", jobs.clone())
         .component("broken", broken.clone())
         .component("gate", gate.clone())

@@ -62,6 +62,11 @@ impl Latch {
         }
     }
 
+    /// Whether a task waits. Asked after the flag was set: who registers later sees that it is.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Sets the flag and wakes everyone.
     pub(crate) fn open(&self) {
         self.set();

@@ -17,7 +17,7 @@
 //! * a [`Gate`] counts anonymous work, [`Jobs`] hold named work that somebody else could finish;
 //! * a [`Drainable`] is a component: a server, a consumer, a job store of your own;
 //! * a [`Notifier`] tells the outside, and takes jobs over;
-//! * the [`Report`] says what happened.
+//! * [`Progress`] says how it is coming along, the [`Report`] what happened.
 //!
 //! The crate knows no runtime and no HTTP: an adapter (`sundown-tokio`) implements [`Runtime`], and `sundown-http` is
 //! a component like any other.
@@ -66,6 +66,8 @@ mod grace;
 mod jobs;
 mod notifier;
 mod order;
+mod process;
+mod progress;
 mod readiness;
 mod reason;
 mod report;
@@ -73,6 +75,7 @@ mod runtime;
 mod schedule;
 mod signal;
 mod spawned;
+mod thread;
 mod watch;
 
 #[doc(hidden)]
@@ -103,9 +106,12 @@ pub use self::{
         Reservation, Taken, Ticket,
     },
     ledger::{Claims, JobLine, JobsReport, Receipt},
+    machine::Turn,
     notifier::{HandOver, Notice, Notifier, NotifyError},
     order::{Order, Overdue},
     plan::{PlanError, Reserve},
+    process::ChildProcess,
+    progress::{ComponentSnapshot, Progress, Snapshot, Step},
     readiness::Readiness,
     reason::Reason,
     report::{CallReport, ComponentReport, CutReport, NotifierReport, Outcome, Report, StepReport},
@@ -114,5 +120,6 @@ pub use self::{
     shutdown::{AddComponentError, Builder, Handle, Shutdown, StartError},
     signal::{Signal, SignalError},
     spawned::Spawned,
+    thread::Thread,
     watch::Watch,
 };

@@ -11,8 +11,11 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     time::{Duration, Instant},
 };
+
+use serde::Serialize;
 
 use crate::{
     Escalation, Overdue, Signal, Urgency,
@@ -119,16 +122,33 @@ const STALL: Duration = Duration::from_millis(50);
 /// `main` has at least this long to return, if there is time, even where nothing is reserved for it.
 const LEAVE_WAIT: Duration = Duration::from_millis(250);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// Others come first.
+/// How far a component's drain has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Turn {
+    /// Its turn has not come: the shutdown has not begun, or others come first.
     Waiting,
+    /// It drains.
     Draining,
-    /// Still draining, but those after it wait no longer.
+    /// It still drains, but those after it wait no longer.
     Overdue,
     /// Its allowance is over: nobody waits for it.
     Cut,
+    /// It has nothing in flight any more, or could not be asked.
     Ended,
+}
+
+impl fmt::Display for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Turn::Waiting => "waiting",
+            Turn::Draining => "draining",
+            Turn::Overdue => "overdue",
+            Turn::Cut => "cut",
+            Turn::Ended => "ended",
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -149,6 +169,8 @@ pub(crate) struct Machine {
     patience: Option<Duration>,
     release_parties: usize,
     escalation: Escalation,
+    /// It is inside another shutdown, which gives it its time.
+    inside: bool,
     /// A signal has asked for the end of the process.
     signalled: bool,
     /// A signal has hurried.
@@ -172,6 +194,7 @@ impl Machine {
             patience: None,
             release_parties,
             escalation: Escalation::default(),
+            inside: false,
             signalled: false,
             interrupted: false,
             last_signals: [None; Signal::ALL.len()],
@@ -213,6 +236,15 @@ impl Machine {
         self.state > step
     }
 
+    pub(crate) fn state(&self) -> State {
+        self.state
+    }
+
+    /// How far each component has come; none before the beginning.
+    pub(crate) fn turns(&self) -> &[Turn] {
+        &self.turns
+    }
+
     /// The components, final from now on. Before the shutdown begins.
     pub(crate) fn freeze(&mut self, plan: Plan) {
         debug_assert!(self.is_running());
@@ -239,6 +271,10 @@ impl Machine {
 
     /// A shutdown is wanted within so much time, or the usual grace.
     pub(crate) fn handle_begin(&mut self, now: Instant, grace: Option<Duration>) {
+        if self.inside && grace.is_none() {
+            // The usual grace is that of one which stands alone.
+            return;
+        }
         let kill = now + grace.unwrap_or(self.grace).min(LONGEST);
         if self.is_running() {
             let tail = self.reserves.resolve(kill - now);
@@ -246,6 +282,25 @@ impl Machine {
             self.go_on(now, Cause::Begun);
         } else {
             self.tighten(now, kill);
+        }
+    }
+
+    /// It is inside another shutdown, which gives it these moments.
+    pub(crate) fn handle_inside(&mut self, now: Instant, moments: Timeline) {
+        self.inside = true;
+        match self.timeline {
+            None => {
+                self.timeline = Some(moments);
+                self.go_on(now, Cause::Begun);
+            }
+            Some(before) => {
+                let timeline = before.tightened(moments);
+                self.timeline = Some(timeline);
+                if timeline != before {
+                    self.actions.push_back(Action::Tighten);
+                    self.handle_timeout(now);
+                }
+            }
         }
     }
 
@@ -279,6 +334,12 @@ impl Machine {
     pub(crate) fn handle_hurry(&mut self, now: Instant) {
         let Some(timeline) = self.timeline else { return };
         if self.state == State::Draining {
+            if self.inside {
+                // What comes after its drain waits for the other's steps.
+                self.timeline = Some(Timeline { claim: timeline.claim.min(now), ..timeline });
+                self.actions.push_back(Action::Tighten);
+                return self.go_on(now, Cause::Hurried);
+            }
             let tail = self.reserves.resolve(timeline.kill.saturating_duration_since(now));
             let kill = timeline.kill.min(now + tail.length());
             self.timeline = Some(timeline.tightened(Timeline::new(now, kill, tail)));

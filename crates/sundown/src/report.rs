@@ -111,7 +111,12 @@ impl fmt::Display for Outcome {
 pub struct ComponentReport {
     /// What it is called.
     pub name: String,
-    /// Whether it was closed and drained.
+    /// When its turn came, counted from the beginning; `None` if it never did, and the claim closed it.
+    pub turn: Option<Duration>,
+    /// `Drainable::close`.
+    pub closed: Outcome,
+    /// `Drainable::drained`, counted from the moment at which it was closed. Not called of one whose turn never came or
+    /// whose `close` did not come back.
     pub drained: Outcome,
     /// Its allowance was over before it had drained.
     pub cut: Option<CutReport>,
@@ -131,6 +136,8 @@ pub struct ComponentReport {
     pub lost: u64,
     /// What it noted on its receipt.
     pub notes: Vec<(String, u64)>,
+    /// What it did, if it is a shutdown of its own. Its jobs are among those of the whole, under `<this name>/<its own>`.
+    pub inner: Option<Box<Report>>,
 }
 
 /// A component whose [allowance](crate::Order::within) was over.
@@ -162,6 +169,8 @@ impl ComponentReport {
     pub(crate) fn new(name: &str) -> Self {
         ComponentReport {
             name: name.to_owned(),
+            turn: None,
+            closed: Outcome::NotCalled,
             drained: Outcome::NotCalled,
             cut: None,
             stragglers: None,
@@ -172,6 +181,7 @@ impl ComponentReport {
             seen_to: false,
             lost: 0,
             notes: Vec::new(),
+            inner: None,
         }
     }
 }
@@ -184,9 +194,11 @@ impl Report {
     /// [seen to](crate::Receipt::seen_to). Nor is a notifier that could not be told of the beginning or the end.
     pub fn is_clean(&self) -> bool {
         let failed = |outcome: &Outcome| outcome.is_failure();
+        let panicked = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_) | Outcome::Panicked(_));
         let components = self.components.iter().any(|c| {
             c.lost > 0
-                || matches!(c.drained, Outcome::Failed(_) | Outcome::Panicked(_))
+                || c.inner.as_ref().is_some_and(|inner| !inner.is_clean())
+                || [&c.closed, &c.drained].into_iter().any(panicked)
                 || [&c.in_flight, &c.claim, &c.conclude, &c.force].into_iter().any(failed)
         });
         let notifiers = self.notifiers.iter().any(|n| failed(&n.incomplete));
@@ -228,26 +240,21 @@ impl fmt::Display for Report {
 
 impl ComponentReport {
     fn fmt_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "  component {}: drain {}", self.name, self.drained)?;
+        write!(f, "  component {}: ", self.name)?;
+        match self.turn {
+            Some(turn) => write!(f, "turn at {}; ", Short(turn))?,
+            None => write!(f, "its turn never came; ")?,
+        }
+        // Who was closed well is spoken of no more.
+        match &self.closed {
+            Outcome::Done(_) => writeln!(f, "drain {}", self.drained)?,
+            closed => writeln!(f, "close {closed}; drain {}", self.drained)?,
+        }
         if let Some(CutReport { at, then }) = self.cut {
             writeln!(f, "    its allowance was over at {}: {}", Short(at), then.done())?;
         }
         if let Some(stragglers) = &self.stragglers {
-            match stragglers.total() {
-                Some(total) => write!(f, "    {total} in flight at the claim")?,
-                None => write!(f, "    in flight at the claim: unknown")?,
-            }
-            for unit in stragglers.units() {
-                write!(f, ", {}", unit.name)?;
-                if let Some(age) = unit.age {
-                    write!(f, " ({})", Short(age))?;
-                }
-            }
-            let named = stragglers.units().len();
-            match stragglers.total().map_or(0, |total| total.saturating_sub(named)) {
-                more if more > 0 && named > 0 => writeln!(f, ", and {more} more")?,
-                _ => writeln!(f)?,
-            }
+            writeln!(f, "    at the claim {stragglers}")?;
         }
         let steps = [
             ("in flight", &self.in_flight),
@@ -265,6 +272,11 @@ impl ComponentReport {
         }
         for (what, count) in self.notes.iter().filter(|(_, count)| *count > 0) {
             writeln!(f, "    {what}: {count}")?;
+        }
+        if let Some(inner) = &self.inner {
+            for line in inner.to_string().lines() {
+                writeln!(f, "    {line}")?;
+            }
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use crate::{
     BoxFuture, Deadline, Reason,
     host::DynHost,
     latch::{Shared, Waiting},
+    shutdown::Family,
 };
 
 /// The shutdown as seen by those it concerns: set by the conductor, read by everybody.
@@ -23,6 +24,9 @@ pub(crate) struct Stages {
     pub(crate) ends: OnceLock<Deadline>,
     /// Set before `draining`.
     pub(crate) reason: OnceLock<Reason>,
+    /// When the hand-over ends, and when the answers do. Set before `draining`.
+    pub(crate) answers: OnceLock<(Deadline, Deadline)>,
+    pub(crate) family: Family,
 }
 
 impl Stages {
@@ -34,6 +38,8 @@ impl Stages {
             work_ends: OnceLock::new(),
             ends: OnceLock::new(),
             reason: OnceLock::new(),
+            answers: OnceLock::new(),
+            family: Family::default(),
         }
     }
 }
@@ -50,6 +56,10 @@ pub struct Watch {
 impl Watch {
     pub(crate) fn new(stages: Arc<Stages>) -> Self {
         Watch { stages }
+    }
+
+    pub(crate) fn stages(&self) -> &Arc<Stages> {
+        &self.stages
     }
 
     pub(crate) fn host(&self) -> &DynHost {

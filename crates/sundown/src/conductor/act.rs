@@ -9,7 +9,9 @@ use crate::{
     latch::Shared,
     machine::{Action, State},
     plan::Timeline,
+    progress::Step,
     report::{Outcome, Report},
+    shutdown::Inside,
 };
 
 /// How long a claim waits for what was asked just before it, and should return at once; and its largest part of the
@@ -41,6 +43,8 @@ impl Conductor {
         let claim = Deadline::new(&self.host, timeline.begun, timeline.claim);
         let _ = stages.work_ends.set(claim.clone());
         let _ = stages.ends.set(Deadline::new(&self.host, timeline.begun, timeline.exit));
+        let moment = |at| Deadline::new(&self.host, timeline.begun, at);
+        let _ = stages.answers.set((moment(timeline.answer), moment(timeline.release)));
         stages.draining.set();
         self.errands.wake(&stages.draining);
         let notice =
@@ -61,6 +65,10 @@ impl Conductor {
             claim.tighten(timeline.claim);
             exit.tighten(timeline.exit);
         }
+        if let Some((hand_over, answers)) = self.hub.stages.answers.get() {
+            hand_over.tighten(timeline.answer);
+            answers.tighten(timeline.release);
+        }
         for (at, part) in self.parts.iter().enumerate() {
             if let (Some(deadline), Some(latest)) = (&part.deadline, self.machine.latest_finish(at)) {
                 deadline.tighten(latest);
@@ -69,6 +77,8 @@ impl Conductor {
         if let (Some(deadline), Some(ends)) = (&self.step_ends, self.machine.ends()) {
             deadline.tighten(ends);
         }
+        // When all have moved.
+        self.hub.stages.family.tell_children(self.host.now());
     }
 
     /// It is this component's turn to drain.
@@ -77,12 +87,13 @@ impl Conductor {
         let latest = self.machine.latest_finish(at).unwrap_or(timeline.claim);
         let deadline = Deadline::new(&self.host, timeline.begun, latest);
         self.parts[at].deadline = Some(deadline.clone());
+        self.record.components[at].turn = Some(self.host.now().saturating_duration_since(timeline.begun));
         self.call_close(at, deadline);
     }
 
     /// In an errand of its own: a drain that hangs must not keep others open, nor a close that hangs the claim away.
     fn call_close(&mut self, at: usize, deadline: Deadline) {
-        self.record.components[at].drained = Outcome::Late;
+        self.record.components[at].closed = Outcome::Late;
         let part = &self.parts[at];
         let (component, closed) = (part.component.drainable.clone(), part.closed.clone());
         let (tell, host) = (self.tell(Call::Closed(at)), self.host.clone());
@@ -94,7 +105,8 @@ impl Conductor {
         });
     }
 
-    pub(super) fn drain(&self, at: usize) {
+    pub(super) fn drain(&mut self, at: usize) {
+        self.record.components[at].drained = Outcome::Late;
         let component = self.parts[at].component.drainable.clone();
         let (name, place) = (&self.parts[at].component.name, self.parts[at].component.place.clone());
         let drained = async move {
@@ -180,13 +192,21 @@ impl Conductor {
         self.offered = self.ledger.offered();
         self.rank_offered();
         let taker = self.desks.iter().any(|desk| desk.takes_over);
-        if !self.offered.is_empty() && !taker {
+        let inside = self.hub.inside.get();
+        // What nobody is there to take is the parent's to hand over, unless that is over.
+        let wait = !self.offered.is_empty() && !taker && inside.is_some_and(|inside| !inside.is_settled());
+        if !self.offered.is_empty() && !taker && inside.is_none() {
             self.record.warnings.push("nobody was named to take over unfinished jobs".into());
         }
         if !self.offered.is_empty() {
             self.offer();
         }
-        if self.offered.is_empty() || !taker {
+        if wait {
+            self.waits_for_parent = true;
+            // Its parent need not wait for it before that.
+            self.hub.at_rest.set();
+            self.errands.wake(&self.hub.at_rest);
+        } else if self.offered.is_empty() || !taker {
             self.machine.handle_answer(self.host.now(), State::HandingOver, 0);
         }
     }
@@ -219,7 +239,12 @@ impl Conductor {
     fn answer(&mut self) {
         self.step("answer");
         let taker = self.desks.iter().position(|desk| desk.takes_over);
-        let hung = taker.is_some_and(|at| self.record.notifiers[at].incomplete == Outcome::Late);
+        let late = taker.is_some_and(|at| self.record.notifiers[at].incomplete == Outcome::Late);
+        // Offered by the parent, perhaps, which has not said how that ended.
+        let untold = self.waits_for_parent
+            && self.ledger.is_passed_on()
+            && !self.hub.inside.get().is_some_and(Inside::is_settled);
+        let hung = late || untold;
         self.ledger.settle(&self.offered, hung);
         let ends = self.step_deadline();
         for at in 0..self.parts.len() {
@@ -299,8 +324,11 @@ impl Conductor {
         }
         self.ask_for_the_exit_code(&report);
         let _ = self.hub.report.set(report);
+        self.show();
         self.hub.finished.set();
         self.errands.wake(&self.hub.finished);
+        self.hub.at_rest.set();
+        self.errands.wake(&self.hub.at_rest);
         if self.ownership.is_none() {
             // Nothing to guard: the owner goes on living.
             self.machine.handle_left(self.host.now());
@@ -350,8 +378,13 @@ impl Conductor {
             self;
         let record = if broken {
             let _ = hub.report.set(record.broken(host.now()));
+            if let Some(waiting) = hub.board.show(Step::Finished, Vec::new()) {
+                errands.wake(&waiting);
+            }
             hub.finished.set();
             errands.wake(&hub.finished);
+            hub.at_rest.set();
+            errands.wake(&hub.at_rest);
             None
         } else {
             Some(record)

@@ -23,9 +23,11 @@ use crate::{
     jobs::IncompleteJob,
     latch::Shared,
     ledger::{Ledger, Notes},
-    machine::{Machine, State},
+    machine::{Machine, State, Turn},
     notifier::DynNotifier,
-    report::{ExitCodes, Outcome},
+    plan::Timeline,
+    progress::{Line, Step},
+    report::{ComponentReport, ExitCodes, Outcome},
     shutdown::{Component, Hook, Hub},
     signals::Ownership,
 };
@@ -38,6 +40,8 @@ pub(crate) enum Event {
         grace: Option<Duration>,
     },
     Hurry(Instant),
+    /// The shutdown is inside another, whose moments or steps have changed.
+    Inside(Instant),
     Signal(Instant, Signal),
     InFlight(usize, Outcome, Option<InFlight>),
     Called(Call, Outcome),
@@ -86,12 +90,25 @@ pub(crate) struct Conductor {
     /// Set when the present step is over, for errands that keep others waiting.
     step_over: Shared,
     record: Record,
+    shown: Shown,
+    /// What was claimed is the parent's to hand over.
+    waits_for_parent: bool,
     /// The user's own exit code, once it is known.
     exit_code: Arc<OnceLock<u8>>,
     /// Of the process, as long as this shutdown is to end it.
     ownership: Option<Ownership>,
     /// Unless a signal asks for its end, the process outlives the shutdown.
     keeps_process: bool,
+}
+
+/// What those who look on were last shown.
+#[derive(Default, PartialEq)]
+struct Shown {
+    step: Option<Step>,
+    turns: Vec<Turn>,
+    timeline: Option<Timeline>,
+    /// How many have said what they had in flight at the claim.
+    looked: usize,
 }
 
 /// A component in the course of the shutdown.
@@ -129,7 +146,6 @@ impl Conductor {
         let record = Record::new(host.id(), setup.grace, setup.exit_code, &desks, &hooks);
         Conductor {
             machine,
-            hub,
             errands,
             events,
             mailbox,
@@ -137,12 +153,15 @@ impl Conductor {
             desks,
             hooks,
             observers,
-            ledger: Ledger::new(host.clone()),
+            ledger: hub.ledger.clone(),
+            hub,
             host,
             offered: Vec::new(),
             step_ends: None,
             step_over: Shared::default(),
             record,
+            shown: Shown::default(),
+            waits_for_parent: false,
             exit_code: Arc::default(),
             ownership: setup.ownership,
             keeps_process: setup.keeps_process,
@@ -155,6 +174,7 @@ impl Conductor {
             while let Some(action) = self.machine.poll_action() {
                 self.act(action);
             }
+            self.show();
             if self.machine.is_gone() {
                 return;
             }
@@ -163,6 +183,32 @@ impl Conductor {
                 None => self.machine.handle_timeout(self.host.now()),
             }
         }
+    }
+
+    /// Shows those who look on what has changed, if anything has.
+    fn show(&mut self) {
+        let step = Step::of(self.machine.state());
+        let looked = |report: &&ComponentReport| has_looked(report);
+        let looked = self.record.components.iter().filter(looked).count();
+        let timeline = self.machine.timeline().copied();
+        let same = self.shown.step == Some(step)
+            && (self.shown.turns == self.machine.turns() && self.shown.timeline == timeline)
+            && self.shown.looked == looked;
+        // Before the beginning the board is right already.
+        if same || step == Step::Running {
+            return;
+        }
+        let turns = self.machine.turns().to_vec();
+        let line = |((turn, part), report): ((&Turn, &Part), &ComponentReport)| Line {
+            turn: *turn,
+            deadline: part.deadline.clone(),
+            stragglers: report.stragglers.clone().filter(|_| has_looked(report)),
+        };
+        let lines = turns.iter().zip(&self.parts).zip(&self.record.components).map(line).collect();
+        if let Some(waiting) = self.hub.board.show(step, lines) {
+            self.errands.wake(&waiting);
+        }
+        self.shown = Shown { step: Some(step), turns, timeline, looked };
     }
 
     /// The next event, or `None` when the machine's time has come: however many events wait, the time goes first.
@@ -180,6 +226,7 @@ impl Conductor {
                 self.freeze(reason);
                 self.machine.handle_begin(now, grace);
             }
+            Event::Inside(now) => self.hear_parent(now),
             Event::Hurry(now) => self.cut_short(|machine| machine.handle_hurry(now)),
             Event::Signal(now, signal) => {
                 self.observe(signal, now);
@@ -198,6 +245,21 @@ impl Conductor {
             }
             Event::Called(call, outcome) => self.hear_outcome(call, outcome),
             Event::Observed(signal, outcome) => self.hear_observed(signal, outcome),
+        }
+    }
+
+    /// What a parent does ends the drain, or the wait for its hand-over.
+    fn hear_parent(&mut self, now: Instant) {
+        let hub = self.hub.clone();
+        let Some(inside) = hub.inside.get() else { return };
+        self.freeze(inside.reason());
+        match inside.moments(now) {
+            Some(moments) => self.machine.handle_inside(now, moments),
+            // Who has not said whose child it is has its own last steps before the deadline.
+            None => self.machine.handle_begin(now, Some(inside.deadline().remaining())),
+        }
+        if self.waits_for_parent && inside.is_settled() {
+            self.machine.handle_answer(now, State::HandingOver, 0);
         }
     }
 
@@ -286,15 +348,15 @@ impl Conductor {
         if !self.machine.is_at(State::Draining) && !self.machine.is_at(State::Claiming) {
             return;
         }
-        let drained = &mut self.record.components[at].drained;
-        let in_turn = self.parts[at].deadline.is_some();
-        if outcome.is_failure() {
-            *drained = outcome;
-            self.machine.handle_drained(now, at);
-        } else if !in_turn {
-            *drained = Outcome::NotCalled;
-        } else if self.machine.is_at(State::Draining) && !self.is_claimed(at) {
-            self.drain(at);
+        let failed = outcome.is_failure();
+        self.record.components[at].closed = outcome;
+        // In the claim it was closed without its turn, or too late for it.
+        if self.machine.is_at(State::Draining) {
+            if failed {
+                self.machine.handle_drained(now, at);
+            } else if !self.is_claimed(at) {
+                self.drain(at);
+            }
         }
     }
 
@@ -340,4 +402,9 @@ impl Conductor {
         self.parts = components.into_iter().map(part).collect();
         let _ = self.hub.stages.reason.set(reason);
     }
+}
+
+/// Whether it has said what it had in flight at the claim, or that is over.
+fn has_looked(report: &ComponentReport) -> bool {
+    report.stragglers.is_some() && report.in_flight != Outcome::Late
 }

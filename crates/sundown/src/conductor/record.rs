@@ -89,9 +89,22 @@ impl Record {
         for (report, notes) in components.iter_mut().zip(notes) {
             report.notes = notes.read();
             report.seen_to = notes.seen_to();
+            if let Some((inner, passed_on)) = notes.inner() {
+                if !passed_on {
+                    jobs.add(&report.name, &inner.jobs);
+                }
+                jobs.unnamed_in_doubt += inner.jobs.unnamed_in_doubt;
+                report.inner = Some(inner.clone());
+            }
         }
         for report in &mut components {
-            let accounted = ledger.accounted(&report.name);
+            if let Some(inner) = &report.inner {
+                // It knows best.
+                report.lost = inner.components.iter().map(|component| component.lost).sum();
+                continue;
+            }
+            let ended_then = report.stragglers.as_ref().and_then(InFlight::ended);
+            let accounted = ledger.accounted(&report.name, ended_then);
             report.lost = lost(report, accounted);
             jobs.unnamed_in_doubt += unnamed(report, accounted);
         }

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -60,8 +60,6 @@ pub(super) struct Store<P> {
     /// Commits under way; closed when they are waited for.
     pub(super) committing: Gate,
     shards: [Mutex<Shard<P>>; SHARDS],
-    /// How many jobs had ended when somebody last asked what is in flight; beyond all numbers before that.
-    looked: AtomicUsize,
     /// Of the shutdown that the store has joined, if it has.
     watch: OnceLock<Watch>,
     new_word: fn() -> Word,
@@ -88,6 +86,11 @@ pub(crate) struct Ended {
 impl Ended {
     fn all(&self) -> usize {
         usize::try_from(self.completed + self.failed + self.in_doubt).unwrap_or(usize::MAX)
+    }
+
+    /// The same for the parent of the shutdown that counts them: the doubtful come with its report, among others.
+    pub(crate) fn of_a_child(self) -> Self {
+        Ended { in_doubt: 0, ..self }
     }
 
     fn count(&mut self, fate: Fate) {
@@ -136,7 +139,6 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
                 shards: std::array::from_fn(|_| {
                     Mutex::new(Shard { slots: Slab::new(), ended: Ended::default(), claims: None })
                 }),
-                looked: AtomicUsize::new(usize::MAX),
                 watch: OnceLock::new(),
                 new_word,
             }),
@@ -248,14 +250,14 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
         // Those that are just ending are not in flight any more, and will be among the ended.
         let ending =
             ending.iter().filter(|entry| matches!(entry.word.fate(), Fate::Completed | Fate::Failed));
-        self.store.looked.store(ended + ending.count(), Ordering::Relaxed);
+        let ended = ended + ending.count();
         let promised = self.store.promised.inside();
         let total = running.len() + promised;
-        InFlight::named(running.into_iter().map(|entry| Unit {
+        let named = InFlight::named(running.into_iter().map(|entry| Unit {
             name: entry.id.to_string(),
             age: Some(now.saturating_duration_since(entry.since)),
-        }))
-        .at_least(total)
+        }));
+        named.at_least(total).with_ended(ended)
     }
 
     /// Tells the store which shutdown it belongs to: jobs that are dropped once that is announced are incomplete, even
@@ -303,8 +305,7 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
                 (entry, taken)
             }));
         }
-        // Relaxed: the look is another call of the same shutdown's, or somebody's curiosity.
-        claims.ended_since(all.saturating_sub(self.store.looked.load(Ordering::Relaxed)));
+        claims.ended(all);
         // Only now: a waker or a payload's destructor that blocks must not keep the rest from being pushed.
         for (entry, taken) in listed {
             if taken {

@@ -226,8 +226,7 @@ impl Builder {
         let place = || Place::new(&host, &self.runtime).map_err(StartError::Runtime);
         // Even where nobody needs one: a runtime that is not there is found out now.
         drop(place()?);
-        let component =
-            |((name, order), drainable)| Ok(Component { name, order, drainable, place: place()? });
+        let component = |((name, order), drainable)| Ok(Component::new(name, order, drainable, place()?));
         let components = self.components.into_iter().map(component).collect::<Result<_, StartError>>()?;
         let roster = Roster::new(components, self.phases, self.reserves.clone())?;
         let hook = |(name, run)| Ok(Hook { name, run, place: place()? });
@@ -244,7 +243,7 @@ impl Builder {
         let desks = open_desks(&host, &self.runtime, &errands, self.take_over, self.told)?;
         let (mailbox, events) = mpsc::channel();
         let go = start_thread(&host, self.owns_process)?;
-        let hub = Hub::new(host, roster);
+        let hub = Hub::new(host, roster, desks.iter().any(|desk| desk.takes_over));
         // Before the signals are ours: whoever blocks or panics in it must not leave the process deaf.
         hub.roster.tell_joined(&Watch::new(hub.stages.clone()));
         if let Some(ownership) = &ownership {

@@ -1,6 +1,7 @@
 //! What users hold: the owner of a shutdown, and its handles.
 
 mod builder;
+mod child;
 mod roster;
 
 use std::{
@@ -12,17 +13,23 @@ use std::{
 };
 
 use self::roster::Roster;
-pub(crate) use self::{builder::Hook, roster::Component};
+pub(crate) use self::{
+    builder::Hook,
+    child::{Family, Inside},
+    roster::Component,
+};
 pub use self::{
     builder::{Builder, StartError},
     roster::AddComponentError,
 };
 use crate::{
-    Deadline, Drainable, Grace, Order, Readiness, Reason, Report, Runtime, Schedule, Watch,
+    Deadline, Drainable, Grace, Order, Progress, Readiness, Reason, Report, Runtime, Schedule, Watch,
     conductor::Event,
     errand::Place,
     host::DynHost,
     latch::{Shared, Waiting},
+    ledger::Ledger,
+    progress::Board,
     watch::Stages,
 };
 
@@ -31,6 +38,14 @@ pub(crate) struct Hub {
     pub(crate) host: DynHost,
     pub(crate) stages: Arc<Stages>,
     pub(crate) roster: Roster,
+    pub(crate) board: Board,
+    pub(crate) ledger: Arc<Ledger>,
+    /// Whether somebody takes over what it cannot finish.
+    takes_over: bool,
+    /// Set when a parent has closed it.
+    pub(crate) inside: OnceLock<Inside>,
+    /// Set when a parent need not wait for it any more: it has finished, or waits for its parent itself.
+    pub(crate) at_rest: Shared,
     /// Cancels our own errands that are of use only before the claim; woken before the users' watches.
     pub(crate) claimed: Shared,
     pub(crate) finished: Shared,
@@ -39,11 +54,16 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    fn new(host: DynHost, roster: Roster) -> Arc<Self> {
+    fn new(host: DynHost, roster: Roster, takes_over: bool) -> Arc<Self> {
         Arc::new(Hub {
+            ledger: Ledger::new(host.clone()),
+            takes_over,
+            inside: OnceLock::new(),
+            at_rest: Shared::default(),
             stages: Arc::new(Stages::new(host.clone())),
             host,
             roster,
+            board: Board::new(),
             claimed: Shared::default(),
             finished: Shared::default(),
             report: OnceLock::new(),
@@ -89,7 +109,8 @@ impl Shutdown {
         Builder::new(runtime, true)
     }
 
-    /// A shutdown that owns neither signals nor the exit: for plug-ins and tests.
+    /// A shutdown that owns neither signals nor the exit: for plug-ins and tests. It can be
+    /// [a component of another](Handle#inside-another).
     pub fn embedded(runtime: impl Runtime) -> Builder {
         Builder::new(runtime, false)
     }
@@ -174,7 +195,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// When the shutdown has begun, the name is taken, the order cannot work, or the system has no resources for it.
+    /// When the shutdown has begun, the name is taken, the order cannot work, the component is this shutdown itself or one
+    /// that it is inside, or the system has no resources for it.
     pub fn component(
         &self,
         name: impl Into<String>,
@@ -184,8 +206,15 @@ impl Handle {
         let place = Place::new(&self.hub.host, &self.runtime).map_err(AddComponentError::Runtime)?;
         let (name, order) = (name.into(), order.into());
         let drainable: Arc<dyn Drainable> = Arc::new(component);
-        self.hub.roster.join(Component { name, order, drainable: drainable.clone(), place })?;
+        self.hub.roster.join(Component::new(name.clone(), order, drainable.clone(), place))?;
         drainable.joined(&self.watch());
+        if self.hub.stages.family.leave_itself(&self.hub.stages) {
+            let _ = self.hub.roster.remove(&name, &drainable);
+            return Err(AddComponentError::Inside(name));
+        }
+        if let Some(waiting) = self.hub.board.again() {
+            waiting.wake();
+        }
         Ok(())
     }
 
@@ -193,6 +222,11 @@ impl Handle {
     /// there now (or that were, when it began).
     pub fn plan(&self, grace: Duration) -> Schedule {
         self.hub.roster.schedule(Grace::new(grace), self.hub.host.now())
+    }
+
+    /// Follows how it is coming along, for a status page or a terminal.
+    pub fn progress(&self) -> Progress {
+        Progress::new(self.hub.clone())
     }
 
     /// Resolves when the shutdown has finished, with what it did.

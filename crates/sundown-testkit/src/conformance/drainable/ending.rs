@@ -129,6 +129,7 @@ pub(super) fn another_shutdown_finds_nothing(trial: &Trial<Fresh>) -> Checked {
     let report = trial.finish(shutdown.or_broken("a second shutdown")?)?;
     let component = &report.components[0];
     for (method, outcome) in [
+        ("close", &component.closed),
         ("drained", &component.drained),
         ("in_flight", &component.in_flight),
         ("claim", &component.claim),

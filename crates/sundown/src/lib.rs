@@ -13,7 +13,8 @@
 //! What a service deals with:
 //!
 //! * [`Shutdown`] is set up once, with the components and their order, and owns signals and exit;
-//! * a [`Watch`] tells tasks that the service is draining, and [`Readiness`] tells the load balancer;
+//! * a [`Watch`] tells tasks that the service is draining, and [interrupts](Watch::interrupt) what waits; [`Readiness`]
+//!   tells the load balancer;
 //! * a [`Gate`] counts anonymous work, [`Jobs`] hold named work that somebody else could finish;
 //! * a [`Drainable`] is a component: a server, a consumer, a job store of your own;
 //! * a [`Notifier`] tells the outside, and takes jobs over;
@@ -62,6 +63,7 @@ mod component;
 mod deadline;
 mod gate;
 mod grace;
+mod interrupt;
 mod jobs;
 mod notifier;
 mod readiness;
@@ -91,6 +93,7 @@ pub use self::{
     errand::panic_message,
     gate::{Draining, Gate, Guard},
     grace::{Environment, GRACE_VARIABLE, Grace, GraceError, Provenance},
+    interrupt::{Interrupt, Interrupted, When},
     jobs::{
         BeginError, Commit, Fate, IncompleteJob, InvalidJobId, Job, JobId, Jobs, Key, LeftOver, Past,
         Reservation, Taken, Ticket,

@@ -105,7 +105,7 @@ pub use self::{
     reason::{Reason, Signal},
     report::{CallReport, ComponentReport, NotifierReport, Outcome, Report, StepReport},
     runtime::{AbortHandle, Accept, BoxFuture, Drive, Runtime, Transport},
-    shutdown::{AddComponentError, Builder, Handle, Shutdown, StartError},
+    shutdown::{AddComponentError, Builder, Handle, RemoveComponentError, Shutdown, StartError},
     spawned::Spawned,
     watch::Watch,
 };

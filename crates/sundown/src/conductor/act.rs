@@ -40,6 +40,8 @@ impl Conductor {
         let claim = Deadline::new(&self.host, timeline.begun, timeline.claim);
         let _ = stages.work_ends.set(claim.clone());
         let _ = stages.ends.set(Deadline::new(&self.host, timeline.begun, timeline.exit));
+        // Of those that were leaving.
+        self.tighten();
         stages.draining.set();
         self.errands.wake(&stages.draining);
         let notice =
@@ -61,9 +63,8 @@ impl Conductor {
             exit.tighten(timeline.exit);
         }
         for (at, part) in self.parts.iter().enumerate() {
-            if let (Some(deadline), Some(latest)) = (&part.deadline, self.machine.latest_finish(at)) {
-                deadline.tighten(latest);
-            }
+            let Some(latest) = self.machine.latest_finish(at) else { continue };
+            part.deadline.iter().chain(&part.component.leaving).for_each(|deadline| deadline.tighten(latest));
         }
         if let (Some(deadline), Some(ends)) = (&self.step_ends, self.machine.ends()) {
             deadline.tighten(ends);

@@ -151,8 +151,7 @@ impl Builder {
         let place = || Place::new(&host, &self.runtime).map_err(StartError::Runtime);
         // Even where nobody needs one: a runtime that is not there is found out now.
         drop(place()?);
-        let component =
-            |((name, after), drainable)| Ok(Component { name, after, drainable, place: place()? });
+        let component = |((name, after), drainable)| Ok(Component::new(name, after, drainable, place()?));
         let roster =
             Roster::new(self.components.into_iter().map(component).collect::<Result<_, StartError>>()?)?;
         let hook = |(name, run)| Ok(Hook { name, run, place: place()? });

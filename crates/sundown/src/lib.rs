@@ -66,6 +66,7 @@ mod grace;
 mod interrupt;
 mod jobs;
 mod notifier;
+mod on_drain;
 mod readiness;
 mod reason;
 mod report;
@@ -100,6 +101,7 @@ pub use self::{
     },
     ledger::{Claims, JobLine, JobsReport, Receipt},
     notifier::{HandOver, Notice, Notifier, NotifyError},
+    on_drain::{OnDrain, on_drain},
     plan::{PlanError, Reserve},
     readiness::Readiness,
     reason::{Reason, Signal},

@@ -234,6 +234,16 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
         self.store.gate.empty().await;
     }
 
+    /// Resolves when no job is in flight and none is promised, closed or not; another may have begun by then. See
+    /// [`Gate::quiet`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub fn quiet(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.store.gate.quiet()
+    }
+
     /// The running jobs by id; reservations are counted.
     pub fn in_flight(&self) -> InFlight {
         let now = self.store.now();

@@ -207,12 +207,14 @@ fn nobody_is_left_asleep_by_a_race() {
             let _ = self.0.send(());
         }
     }
-    for _ in 0..20_000 {
+    for round in 0..20_000 {
         let (watch, stages) = stages();
         let start = Barrier::new(2);
         thread::scope(|scope| {
             scope.spawn(|| {
                 start.wait();
+                // A little later each time, so that it meets every point of the other's way.
+                (0..round % 200).for_each(|_| std::hint::spin_loop());
                 stages.draining.open();
             });
             let mut wait = watch.interrupt(pending::<()>());

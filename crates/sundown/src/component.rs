@@ -18,7 +18,8 @@ use crate::{Claims, Deadline, Receipt, Watch};
 /// 3. [`conclude`](Self::conclude), when it is known who took what over;
 /// 4. [`force`](Self::force), even past the deadline.
 ///
-/// A component can be asked again all the same, by wrappers, tests, and an embedded shutdown inside another:
+/// A component can be asked again all the same, by wrappers, tests, an embedded shutdown inside another, and whoever has
+/// it [leave](crate::Handle::remove_component) when a shutdown begins:
 /// [`close`](Self::close), [`claim`](Self::claim) and [`force`](Self::force) are idempotent,
 /// [`drained`](Self::drained) can be dropped and asked again, and when a shutdown is over the component may join
 /// another, which finds nothing.

@@ -53,10 +53,11 @@ pin_project_lite::pin_project! {
     /// It is whatever it wraps:
     ///
     /// * a [`Future`], of a [`Result`]: it is an error that `?` passes on, and that cannot be overlooked;
-    /// * a [`Stream`] or an [`Iterator`], which ends. (A `next` that blocks its thread is not interrupted, only followed by
-    ///   none.);
+    /// * a [`Stream`] or an [`Iterator`], which ends (a `next` that blocks its thread is not interrupted: no other follows
+    ///   it);
     /// * a reader and writer of `futures-io`, and, in `sundown_tokio::Interrupt`, of tokio, whose reads and writes fail. It
     ///   is not the end of the input that they report: who takes all there is would take half a message for a whole one.
+    ///   A buffer goes around it, not into it.
     ///
     /// What has been begun and is ready is given out, though the moment came meanwhile; what has not been begun by then
     /// never is. A flush or a close is tried in any case, since it ends things, and is waited for no longer.

@@ -21,7 +21,8 @@ use crate::{Claims, Deadline, Receipt, Watch, report::Short};
 /// Where a component is to be [forced](crate::Overdue::Force) when its allowance is over, all of 2 and then 4 come at that
 /// time, before 3.
 ///
-/// A component can be asked again all the same, by wrappers, tests, and an embedded shutdown inside another:
+/// A component can be asked again all the same, by wrappers, tests, an embedded shutdown inside another, and whoever has
+/// it [leave](crate::Handle::remove_component) when a shutdown begins:
 /// [`close`](Self::close), [`claim`](Self::claim) and [`force`](Self::force) are idempotent,
 /// [`drained`](Self::drained) can be dropped and asked again, and when a shutdown is over the component may join
 /// another, which finds nothing.

@@ -13,7 +13,8 @@
 //! What a service deals with:
 //!
 //! * [`Shutdown`] is set up once, with the components and their order, and owns signals and exit;
-//! * a [`Watch`] tells tasks that the service is draining, and [`Readiness`] tells the load balancer;
+//! * a [`Watch`] tells tasks that the service is draining, and [interrupts](Watch::interrupt) what waits; [`Readiness`]
+//!   tells the load balancer;
 //! * a [`Gate`] counts anonymous work, [`Jobs`] hold named work that somebody else could finish;
 //! * a [`Drainable`] is a component: a server, a consumer, a job store of your own;
 //! * a [`Notifier`] tells the outside, and takes jobs over;
@@ -63,8 +64,10 @@ mod deadline;
 mod escalation;
 mod gate;
 mod grace;
+mod interrupt;
 mod jobs;
 mod notifier;
+mod on_drain;
 mod order;
 mod process;
 mod progress;
@@ -101,6 +104,7 @@ pub use self::{
     escalation::{Escalation, EscalationError, Urgency},
     gate::{Draining, Gate, Guard},
     grace::{Environment, GRACE_VARIABLE, Grace, GraceError, Provenance},
+    interrupt::{Interrupt, Interrupted, When},
     jobs::{
         BeginError, Commit, Fate, IncompleteJob, InvalidJobId, Job, JobId, Jobs, Key, LeftOver, Past,
         Reservation, Taken, Ticket,
@@ -108,6 +112,7 @@ pub use self::{
     ledger::{Claims, JobLine, JobsReport, Receipt},
     machine::Turn,
     notifier::{HandOver, Notice, Notifier, NotifyError},
+    on_drain::{OnDrain, on_drain},
     order::{Order, Overdue},
     plan::{PlanError, Reserve},
     process::ChildProcess,
@@ -117,7 +122,7 @@ pub use self::{
     report::{CallReport, ComponentReport, CutReport, NotifierReport, Outcome, Report, StepReport},
     runtime::{AbortHandle, Accept, BoxFuture, Drive, Runtime, Transport},
     schedule::{ComponentSchedule, Schedule, StepSchedule},
-    shutdown::{AddComponentError, Builder, Handle, Shutdown, StartError},
+    shutdown::{AddComponentError, Builder, Handle, RemoveComponentError, Shutdown, StartError},
     signal::{Signal, SignalError},
     spawned::Spawned,
     thread::Thread,

@@ -45,6 +45,8 @@ impl Conductor {
         let _ = stages.ends.set(Deadline::new(&self.host, timeline.begun, timeline.exit));
         let moment = |at| Deadline::new(&self.host, timeline.begun, at);
         let _ = stages.answers.set((moment(timeline.answer), moment(timeline.release)));
+        // Of those that were leaving.
+        self.tighten();
         stages.draining.set();
         self.errands.wake(&stages.draining);
         let notice =
@@ -70,9 +72,8 @@ impl Conductor {
             answers.tighten(timeline.release);
         }
         for (at, part) in self.parts.iter().enumerate() {
-            if let (Some(deadline), Some(latest)) = (&part.deadline, self.machine.latest_finish(at)) {
-                deadline.tighten(latest);
-            }
+            let Some(latest) = self.machine.latest_finish(at) else { continue };
+            part.deadline.iter().chain(&part.component.leaving).for_each(|deadline| deadline.tighten(latest));
         }
         if let (Some(deadline), Some(ends)) = (&self.step_ends, self.machine.ends()) {
             deadline.tighten(ends);

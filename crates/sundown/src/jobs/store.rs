@@ -223,8 +223,8 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
     ///     }
     /// }
     /// ```
-    pub async fn closed(&self) {
-        self.store.gate.closed().await;
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
+        self.store.gate.closed()
     }
 
     /// Resolves when the store is closed and no job is in flight.
@@ -232,8 +232,18 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub async fn empty(&self) {
-        self.store.gate.empty().await;
+    pub fn empty(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
+        self.store.gate.empty()
+    }
+
+    /// Resolves when no job is in flight and none is promised, closed or not; another may have begun by then. See
+    /// [`Gate::quiet`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub fn quiet(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.store.gate.quiet()
     }
 
     /// The running jobs by id; reservations are counted.

@@ -20,12 +20,13 @@ pub(crate) use self::{
 };
 pub use self::{
     builder::{Builder, StartError},
-    roster::AddComponentError,
+    roster::{AddComponentError, RemoveComponentError},
 };
 use crate::{
     Deadline, Drainable, Grace, Order, Progress, Readiness, Reason, Report, Runtime, Schedule, Watch,
     conductor::Event,
     errand::Place,
+    grace::LONGEST,
     host::DynHost,
     latch::{Shared, Waiting},
     ledger::Ledger,
@@ -216,6 +217,63 @@ impl Handle {
             waiting.wake();
         }
         Ok(())
+    }
+
+    /// Has a component leave a running service: closes it, waits until it has drained, and forgets it. Nothing that it had
+    /// in flight is lost, and what it has done is in no report. Its name is free then; those that drain after it keep
+    /// their place behind those that it drained after, and behind a new one of its name.
+    ///
+    /// Until it has left it is a part of the service like any other: a shutdown that begins meanwhile closes it again,
+    /// drains it and claims what it has not finished. That is an error here. Its deadline is a year away, and comes nearer
+    /// when a shutdown begins: who will not wait so long drops the future.
+    ///
+    /// The component is closed, asked and dropped by whoever polls the future.
+    ///
+    /// # Errors
+    ///
+    /// When the shutdown has begun, or there is no such component.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: once polled, the component is closed; it leaves when it is asked to again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use sundown::{Gate, Shutdown};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let runtime = sundown_tokio::Tokio::current();
+    /// let shutdown = Shutdown::embedded(runtime).grace(Duration::from_secs(2)).start()?;
+    /// let tenant = Gate::new();
+    /// shutdown.component("tenant-17", tenant.clone(), &[])?;
+    /// // … requests of this tenant …
+    /// shutdown.remove_component("tenant-17").await?;
+    /// assert!(tenant.enter().is_err());
+    /// # Ok(()) }
+    /// ```
+    pub fn remove_component(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<(), RemoveComponentError>> + Send + 'static {
+        let (hub, watch, name) = (self.hub.clone(), self.watch(), name.to_owned());
+        async move {
+            let now = hub.host.now();
+            let far = Deadline::new(&hub.host, now, now + LONGEST);
+            let (component, deadline) = hub.roster.leaving(&name, far)?;
+            component.close(&deadline);
+            match watch.interrupt(component.drained()).await {
+                Ok(()) => {
+                    hub.roster.remove(&name, &component)?;
+                    if let Some(waiting) = hub.board.again() {
+                        waiting.wake();
+                    }
+                    Ok(())
+                }
+                Err(_) => Err(RemoveComponentError::Draining(name)),
+            }
+        }
     }
 
     /// Runs the plan dry: what [`begin_within`](Self::begin_within) this time would come to, with the components that are

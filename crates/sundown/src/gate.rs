@@ -121,6 +121,11 @@ impl Gate {
         self.shared.state.load(Ordering::Acquire) / ONE
     }
 
+    /// Whether it is closed and everyone has left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shared.empty.is_set()
+    }
+
     /// Resolves when the gate is closed and everyone has left.
     ///
     /// # Cancel safety

@@ -15,6 +15,7 @@
 //! * [`Shutdown`] is set up once, with the components and their order, and owns signals and exit;
 //! * a [`Watch`] tells tasks that the service is draining, and [`Readiness`] tells the load balancer;
 //! * a [`Gate`] counts anonymous work, [`Jobs`] hold named work that somebody else could finish;
+//! * [`Tasks`] are named, supervised tasks, which are told to stop and waited for;
 //! * a [`Drainable`] is a component: a server, a consumer, a job store of your own;
 //! * a [`Notifier`] tells the outside, and takes jobs over;
 //! * the [`Report`] says what happened.
@@ -69,6 +70,7 @@ mod reason;
 mod report;
 mod runtime;
 mod spawned;
+mod tasks;
 mod watch;
 
 #[doc(hidden)]
@@ -104,5 +106,8 @@ pub use self::{
     runtime::{AbortHandle, Accept, BoxFuture, Drive, Runtime, Transport},
     shutdown::{AddComponentError, Builder, Handle, Shutdown, StartError},
     spawned::Spawned,
+    tasks::{
+        JoinError, JoinHandle, Restart, TaskBuilder, TaskCounts, TaskEnd, TaskFate, Tasks, Then, Tracked,
+    },
     watch::Watch,
 };

@@ -3,11 +3,12 @@
 use std::{
     fmt,
     future::{Future, IntoFuture},
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, mpsc::Sender},
 };
 
 use crate::{
     BoxFuture, Deadline, Reason,
+    conductor::Event,
     host::DynHost,
     latch::{Shared, Waiting},
 };
@@ -23,6 +24,8 @@ pub(crate) struct Stages {
     pub(crate) ends: OnceLock<Deadline>,
     /// Set before `draining`.
     pub(crate) reason: OnceLock<Reason>,
+    /// Of the conductor, for components whose failure begins the shutdown. None in a group of tasks.
+    pub(crate) mailbox: OnceLock<Sender<Event>>,
 }
 
 impl Stages {
@@ -34,6 +37,7 @@ impl Stages {
             work_ends: OnceLock::new(),
             ends: OnceLock::new(),
             reason: OnceLock::new(),
+            mailbox: OnceLock::new(),
         }
     }
 }
@@ -54,6 +58,19 @@ impl Watch {
 
     pub(crate) fn host(&self) -> &DynHost {
         &self.stages.host
+    }
+
+    /// Begins the shutdown, for a component that cannot do without.
+    pub(crate) fn begin(&self, reason: Reason) {
+        if let Some(mailbox) = self.stages.mailbox.get() {
+            // An error means that the conductor has ended: so has the shutdown.
+            let _ = mailbox.send(Event::Begin { now: self.stages.host.now(), reason, grace: None });
+        }
+    }
+
+    /// When the claim comes, once that is known.
+    pub(crate) fn work_ends(&self) -> Option<&Deadline> {
+        self.stages.work_ends.get()
     }
 
     /// Whether the shutdown has been announced.

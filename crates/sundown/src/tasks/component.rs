@@ -23,7 +23,7 @@ impl Drainable for Tasks {
     }
 
     fn close(&self, deadline: &Deadline) {
-        self.group.tell(Some(deadline), || self.shutdowns_reason());
+        self.group.tell(Some(deadline), &self.shutdowns_reason());
     }
 
     /// Panics with the message of the task that has begun the shutdown by its failure, if one has: the report says so.
@@ -40,7 +40,7 @@ impl Drainable for Tasks {
         let watch = lock(&self.group.joined).watch.clone();
         let ends = watch.as_ref().and_then(Watch::work_ends).cloned();
         let ends = ends.unwrap_or_else(|| self.group.deadline_in(std::time::Duration::ZERO));
-        self.group.tell(Some(&ends), || self.shutdowns_reason());
+        self.group.tell(Some(&ends), &self.shutdowns_reason());
         self.group.claim();
     }
 

@@ -113,8 +113,9 @@ impl Tasks {
     /// Tells the tasks of this group when they are to stop: in the group's turn, which may come later than the
     /// announcement that the shutdown's own watch tells of.
     ///
-    /// It is draining once the group is stopped, by when its work must be over, and why. Stopped without a shutdown, and
-    /// without a [part](Self::within) of its own, that is a year later.
+    /// It is draining once the group is stopped, with the moment by which its work must be over, and the reason. Stopped
+    /// without a shutdown, and without a [part](Self::within) of its own, that is a year later. It does not keep the
+    /// group, and is told when all its handles and tasks are gone.
     pub fn watch(&self) -> Watch {
         Watch::new(self.group.stages.clone())
     }
@@ -225,8 +226,7 @@ impl Tasks {
 
     /// Tells the tasks to stop, here and in the groups inside, and takes no more. Idempotent: the first reason stands.
     pub fn stop(&self, reason: impl Into<Reason>) {
-        let reason = reason.into();
-        self.group.tell(None, || reason.clone());
+        self.group.tell(None, &reason.into());
     }
 
     /// Whether tasks are refused, since this group or one that it is in is stopped.

@@ -115,6 +115,7 @@ pub(super) struct Policy {
 }
 
 /// Places inside the gates of a group and of all above it. The common group has none above: no allocation.
+#[allow(dead_code, reason = "they are kept for their destructors")]
 pub(super) struct Inside {
     pub(super) own: Guard,
     pub(super) above: Vec<Guard>,

@@ -105,7 +105,7 @@ impl Group {
         drop(members);
         // Listed, so that who tells us now tells it. Who did so before has set these first.
         if self.stages.draining.is_set() {
-            inner.tell(self.stages.work_ends.get(), || self.reason());
+            inner.tell(self.stages.work_ends.get(), &self.reason());
         }
         if self.stages.claimed.is_set() {
             inner.claim();
@@ -222,7 +222,7 @@ impl Group {
         let what = || format!("task {} {fate}", self.title(entry));
         match then {
             Then::Ignore => {}
-            Then::StopGroup => self.tell(None, || what().into()),
+            Then::StopGroup => self.tell(None, &what().into()),
             Then::Shutdown => self.begin(&what(), *fate != TaskFate::Completed),
         }
     }
@@ -250,7 +250,18 @@ impl Group {
 
     /// Closes the gate and tells all tasks, here and below. The deadline of a shutdown, or of the group above, is live;
     /// without one there is no end. Wakes who waits: foreign code.
-    pub(super) fn tell(self: &Arc<Self>, deadline: Option<&Deadline>, reason: impl Fn() -> Reason) {
+    pub(super) fn tell(self: &Arc<Self>, deadline: Option<&Deadline>, reason: &Reason) {
+        let first = self.tell_here(deadline, reason);
+        for group in self.below() {
+            group.tell(self.stages.work_ends.get(), &self.reason());
+        }
+        if let Some(part) = self.part.get().filter(|_| first) {
+            self.abort_after(*part);
+        }
+    }
+
+    /// Returns whether it was told of nothing before.
+    fn tell_here(&self, deadline: Option<&Deadline>, reason: &Reason) -> bool {
         self.gate.close();
         let mut first = false;
         let told = self.stages.work_ends.get_or_init(|| {
@@ -266,14 +277,9 @@ impl Group {
         if let Some(deadline) = deadline.filter(|_| !first && self.told_alone.load(Ordering::Relaxed)) {
             told.tighten(deadline.at());
         }
-        let _ = self.stages.reason.get_or_init(&reason);
+        let _ = self.stages.reason.get_or_init(|| reason.clone());
         self.stages.draining.open();
-        for group in self.below() {
-            group.tell(Some(told), || self.reason());
-        }
-        if let Some(part) = self.part.get().filter(|_| first) {
-            self.abort_after(*part);
-        }
+        first
     }
 
     /// Why the tasks were told.
@@ -330,6 +336,9 @@ impl Drop for Group {
             let gone = lock(&above.group.members).groups.try_remove(above.key);
             drop(gone);
         }
+        // No task is left, and none can come. Who has only a watch is not to wait for ever.
+        self.tell_here(None, &"the group is gone".into());
+        self.stages.claimed.open();
     }
 }
 

@@ -15,6 +15,7 @@ fn is_all<T: Send + Sync + Unpin>(_: T) {}
 macro_rules! is_send {
     ($type:ty) => {{
         struct Probe<T>(std::marker::PhantomData<T>);
+        #[allow(dead_code, reason = "it is asked for some types only")]
         trait Otherwise {
             fn is_send(&self) -> bool {
                 false

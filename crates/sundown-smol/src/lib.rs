@@ -14,8 +14,9 @@ use std::{
 };
 
 use smol::Executor;
-use sundown::{AbortHandle, Accept, BoxFuture, Drainable, Drive, Runtime, panic_message};
+use sundown::{AbortHandle, Accept, BoxFuture, Drive, Runtime, panic_message};
 
+use self::task::Detached;
 pub use self::task::Task;
 
 /// smol, on its global executor or on one of your own, for [`sundown::Shutdown`].
@@ -53,9 +54,8 @@ impl Runtime for Smol {
             Some(None) => return AbortHandle::new(|| {}),
             None => smol::spawn(task),
         };
-        // As a component, a task goes on when its handle is dropped.
-        let task = Task::new(task);
-        AbortHandle::new(move || task.force())
+        let task = Detached::new(task);
+        AbortHandle::new(move || task.cancel())
     }
 
     fn private(&self) -> io::Result<Box<dyn Drive>> {

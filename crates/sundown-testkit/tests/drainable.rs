@@ -1,9 +1,10 @@
 //! The contract of a component, on those of the core and on stores that wrap them.
 
-use std::sync::Arc;
+use std::{future::pending, sync::Arc};
 
-use sundown::{Claims, Deadline, Drainable, Fate, Gate, InFlight, Jobs, Receipt, Watch};
+use sundown::{Claims, Deadline, Drainable, Fate, Gate, InFlight, Jobs, Receipt, Tasks, Watch};
 use sundown_testkit::conformance::Subject;
+use sundown_tokio::Tokio;
 
 fn gate() -> Subject {
     let gate = Gate::new();
@@ -13,6 +14,19 @@ fn gate() -> Subject {
 fn jobs() -> Subject {
     let jobs = Jobs::new();
     Subject::jobs(jobs.clone(), move |id| jobs.begin(id, id.len()).ok())
+}
+
+/// Tasks that never end, and are dropped.
+fn tasks() -> Subject {
+    let tasks = Tasks::new(Tokio::current());
+    Subject::anonymous(tasks.clone(), move || tasks.track("task", pending::<()>()).ok())
+}
+
+/// The same in a group inside the component.
+fn inner_tasks() -> Subject {
+    let tasks = Tasks::new(Tokio::current());
+    let inner = tasks.group("inner");
+    Subject::anonymous(tasks, move || inner.track("task", pending::<()>()).ok())
 }
 
 /// Jobs that are begun with permission first.
@@ -67,6 +81,14 @@ fn shared_leases() -> Subject {
 
 mod the_gate {
     sundown_testkit::drainable_conformance!(super::gate);
+}
+
+mod the_tasks {
+    sundown_testkit::drainable_conformance!(super::tasks);
+}
+
+mod the_inner_tasks {
+    sundown_testkit::drainable_conformance!(super::inner_tasks);
 }
 
 mod the_jobs {

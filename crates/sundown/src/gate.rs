@@ -140,6 +140,11 @@ impl Gate {
         inside(self.shared.state.load(Ordering::Acquire)) as usize
     }
 
+    /// Whether it is closed and everyone has left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shared.empty.is_set()
+    }
+
     /// Resolves when the gate is closed and everyone has left.
     ///
     /// # Cancel safety

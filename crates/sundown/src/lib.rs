@@ -16,6 +16,7 @@
 //! * a [`Watch`] tells tasks that the service is draining, and [interrupts](Watch::interrupt) what waits; [`Readiness`]
 //!   tells the load balancer;
 //! * a [`Gate`] counts anonymous work, [`Jobs`] hold named work that somebody else could finish;
+//! * [`Tasks`] are named, supervised tasks, which are told to stop and waited for;
 //! * a [`Drainable`] is a component: a server, a consumer, a job store of your own;
 //! * a [`Notifier`] tells the outside, and takes jobs over;
 //! * [`Progress`] says how it is coming along, the [`Report`] what happened.
@@ -78,6 +79,7 @@ mod runtime;
 mod schedule;
 mod signal;
 mod spawned;
+mod tasks;
 mod thread;
 mod watch;
 
@@ -125,6 +127,9 @@ pub use self::{
     shutdown::{AddComponentError, Builder, Handle, RemoveComponentError, Shutdown, StartError},
     signal::{Signal, SignalError},
     spawned::Spawned,
+    tasks::{
+        JoinError, JoinHandle, Restart, TaskBuilder, TaskCounts, TaskEnd, TaskFate, Tasks, Then, Tracked,
+    },
     thread::Thread,
     watch::Watch,
 };

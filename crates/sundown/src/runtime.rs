@@ -61,6 +61,33 @@ pub trait Runtime: Send + Sync + 'static {
     }
 }
 
+/// What a [`Handle`](crate::Handle) has is one, for those who come later.
+impl<R: Runtime + ?Sized> Runtime for Arc<R> {
+    fn now(&self) -> Instant {
+        (**self).now()
+    }
+
+    fn sleep_until(&self, at: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        (**self).sleep_until(at)
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) -> AbortHandle {
+        (**self).spawn(task)
+    }
+
+    fn private(&self) -> io::Result<Box<dyn Drive>> {
+        (**self).private()
+    }
+
+    fn adopt(&self, listener: std::net::TcpListener) -> io::Result<Box<dyn Accept>> {
+        (**self).adopt(listener)
+    }
+
+    fn host(&self) -> Arc<dyn Host> {
+        (**self).host()
+    }
+}
+
 /// A private place: see [`Runtime::private`].
 pub trait Drive: Send {
     /// Drives the future to its end on the calling thread, whoever wakes it, and can be called again. A panic of the

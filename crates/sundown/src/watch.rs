@@ -3,12 +3,13 @@
 use std::{
     fmt,
     future::{Future, IntoFuture},
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, mpsc::Sender},
     time::Duration,
 };
 
 use crate::{
     BoxFuture, Deadline, Interrupt, Reason, When,
+    conductor::Event,
     host::DynHost,
     latch::{Shared, Waiting},
     shutdown::Family,
@@ -28,6 +29,8 @@ pub(crate) struct Stages {
     /// When the hand-over ends, and when the answers do. Set before `draining`.
     pub(crate) answers: OnceLock<(Deadline, Deadline)>,
     pub(crate) family: Family,
+    /// Of the conductor, for components whose failure begins the shutdown. None in a group of tasks.
+    pub(crate) mailbox: OnceLock<Sender<Event>>,
 }
 
 impl Stages {
@@ -41,6 +44,7 @@ impl Stages {
             reason: OnceLock::new(),
             answers: OnceLock::new(),
             family: Family::default(),
+            mailbox: OnceLock::new(),
         }
     }
 
@@ -70,6 +74,19 @@ impl Watch {
 
     pub(crate) fn host(&self) -> &DynHost {
         &self.stages.host
+    }
+
+    /// Begins the shutdown, for a component that cannot do without.
+    pub(crate) fn begin(&self, reason: Reason) {
+        if let Some(mailbox) = self.stages.mailbox.get() {
+            // An error means that the conductor has ended: so has the shutdown.
+            let _ = mailbox.send(Event::Begin { now: self.stages.host.now(), reason, grace: None });
+        }
+    }
+
+    /// When the claim comes, once that is known.
+    pub(crate) fn work_ends(&self) -> Option<&Deadline> {
+        self.stages.work_ends.get()
     }
 
     /// Whether the shutdown has been announced.

@@ -244,6 +244,7 @@ impl Builder {
         let (mailbox, events) = mpsc::channel();
         let go = start_thread(&host, self.owns_process)?;
         let hub = Hub::new(host, roster, desks.iter().any(|desk| desk.takes_over));
+        let _ = hub.stages.mailbox.set(mailbox.clone());
         // Before the signals are ours: whoever blocks or panics in it must not leave the process deaf.
         hub.roster.tell_joined(&Watch::new(hub.stages.clone()));
         if let Some(ownership) = &ownership {

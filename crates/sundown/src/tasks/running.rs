@@ -1,0 +1,167 @@
+//! A task's entry in its group, and the guard that keeps the task in flight.
+
+use std::{
+    borrow::Cow,
+    panic::Location,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Poll, Waker},
+    time::Instant,
+};
+
+use super::{TaskEnd, TaskFate, Then, tree::Group};
+use crate::{Guard, latch::swallow};
+
+/// What a group knows of a task, and beside it, in the same allocation, what the task's handle is to have.
+pub(super) struct Core<S: ?Sized> {
+    pub(super) entry: Entry,
+    pub(super) slot: S,
+}
+
+/// A task, whatever it returns.
+pub(super) type Listed = Arc<Core<dyn Send + Sync>>;
+
+pub(super) struct Entry {
+    pub(super) name: Cow<'static, str>,
+    pub(super) site: &'static Location<'static>,
+    pub(super) began: Instant,
+    aborted: AtomicBool,
+    state: Mutex<State>,
+}
+
+/// Its lock guards these three alone: nothing is woken or dropped under it.
+#[derive(Default)]
+struct State {
+    /// Who polls the task; woken by an abort.
+    task: Option<Waker>,
+    /// Who waits for its end.
+    joiner: Option<Waker>,
+    fate: Option<TaskFate>,
+}
+
+impl Entry {
+    pub(super) fn new(name: Cow<'static, str>, site: &'static Location<'static>, began: Instant) -> Self {
+        Entry { name, site, began, aborted: AtomicBool::new(false), state: Mutex::default() }
+    }
+
+    /// The task ends at its next poll, which comes at once. Wakes its waker: foreign code.
+    pub(super) fn abort(&self) {
+        // Relaxed: the lock orders it. Who polls registers under the lock, then looks at the flag. If that was before we
+        // take the waker, it is there; if after, our store was before it.
+        self.aborted.store(true, Ordering::Relaxed);
+        let waker = self.state().task.take();
+        swallow(|| waker.into_iter().for_each(Waker::wake));
+    }
+
+    pub(super) fn is_aborted(&self) -> bool {
+        self.aborted.load(Ordering::Relaxed)
+    }
+
+    /// Whom to wake when the task is aborted. Look at the flag again after this.
+    pub(super) fn register(&self, waker: &Waker) {
+        self.keep(waker, |state| &mut state.task);
+    }
+
+    /// How the task has ended, or whom to wake when it has.
+    pub(super) fn poll_fate(&self, waker: &Waker) -> Poll<TaskFate> {
+        if let Some(fate) = self.fate() {
+            return Poll::Ready(fate);
+        }
+        self.keep(waker, |state| &mut state.joiner);
+        // Registered: whoever ends the task now takes the waker, and who did so before has left its fate.
+        self.fate().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    pub(super) fn fate(&self) -> Option<TaskFate> {
+        self.state().fate.clone()
+    }
+
+    /// Keeps one waker, however often it is polled. Cloned, and the old one dropped, outside the lock.
+    fn keep(&self, waker: &Waker, place: fn(&mut State) -> &mut Option<Waker>) {
+        if place(&mut self.state()).as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+            return;
+        }
+        let fresh = waker.clone();
+        let stale = place(&mut self.state()).replace(fresh);
+        drop(stale);
+    }
+
+    /// Nobody waits for the end any more.
+    pub(super) fn forget_joiner(&self) {
+        let waker = self.state().joiner.take();
+        drop(waker);
+    }
+
+    /// Settles the fate. Returns whom to wake, and what to drop.
+    fn end(&self, fate: TaskFate) -> (Option<Waker>, Option<Waker>) {
+        let mut state = self.state();
+        state.fate = Some(fate);
+        (state.joiner.take(), state.task.take())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the ends of a task mean.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Policy {
+    pub(super) end: Then,
+    pub(super) error: Then,
+    pub(super) panic: Then,
+}
+
+/// Places inside the gates of a group and of all above it. The common group has none above: no allocation.
+#[allow(dead_code, reason = "they are kept for their destructors")]
+pub(super) struct Inside {
+    pub(super) own: Guard,
+    pub(super) above: Vec<Guard>,
+}
+
+/// Keeps a task in flight. Dropped without an end, the task was aborted.
+pub(super) struct Running {
+    pub(super) core: Listed,
+    pub(super) group: Arc<Group>,
+    pub(super) key: usize,
+    pub(super) policy: Policy,
+    /// `None` once it has ended.
+    pub(super) inside: Option<Inside>,
+}
+
+impl Running {
+    pub(super) fn entry(&self) -> &Entry {
+        &self.core.entry
+    }
+
+    /// The task has ended so. Wakes all whom that concerns.
+    pub(super) fn end(mut self, fate: TaskFate) {
+        self.settle(fate);
+    }
+
+    fn settle(&mut self, fate: TaskFate) {
+        let Some(inside) = self.inside.take() else { return };
+        let entry = &self.core.entry;
+        // The group's clone of our entry; ours goes when we go.
+        drop(self.group.delist(self.key));
+        let end = || TaskEnd {
+            name: self.group.title(entry),
+            fate: fate.clone(),
+            ran: self.group.now().saturating_duration_since(entry.began),
+        };
+        self.group.count(&fate, end);
+        let (joiner, task) = entry.end(fate.clone());
+        self.group.follow(self.policy, entry, &fate);
+        drop(inside);
+        swallow(|| joiner.into_iter().for_each(Waker::wake));
+        swallow(|| drop(task));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.settle(TaskFate::Aborted);
+    }
+}

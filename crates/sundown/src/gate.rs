@@ -3,16 +3,14 @@
 //! One word holds both: the count in the upper bits, *closed* in the lowest. That makes `enter` one atomic step: work
 //! is either counted before the gate closed or refused, and nothing slips in between.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::{
     Deadline, Drainable, InFlight,
     latch::{Latch, Waiting},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 const CLOSED: usize = 1;

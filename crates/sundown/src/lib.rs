@@ -81,6 +81,10 @@ mod ledger;
 mod machine;
 mod plan;
 mod signals;
+mod sync;
+
+#[cfg(all(test, loom))]
+mod models;
 
 pub use async_trait::async_trait;
 pub use uuid::Uuid;

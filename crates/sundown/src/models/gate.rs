@@ -48,8 +48,8 @@ fn of_two_that_leave_the_work_of_both_is_seen() {
     });
 }
 
-/// Fails if a newcomer who is refused just goes, without looking whether the drain waits for the count that it had
-/// raised for a moment.
+/// Fails if a newcomer who is refused only takes its count back, without looking whether the last one has meanwhile left
+/// without being the last.
 #[test]
 fn one_who_is_refused_does_not_keep_the_drain_waiting() {
     every(|| {
@@ -65,7 +65,8 @@ fn one_who_is_refused_does_not_keep_the_drain_waiting() {
     });
 }
 
-/// Fails with less than `Acquire` in `enter`, or less than `Release` in `close`.
+/// It has left again, and that shows it. Fails with less than `Release` in `close`, or less than `Acquire` in
+/// `Guard::drop`.
 #[test]
 fn one_who_is_refused_sees_what_came_before_the_close() {
     every(|| {
@@ -81,7 +82,7 @@ fn one_who_is_refused_sees_what_came_before_the_close() {
     });
 }
 
-/// Fails if the second to close skips what the first has not done yet, or if `close` leaves those who wait for it.
+/// Fails if `close` does not wake those who wait for it, or does not look whether nobody is inside.
 #[test]
 fn of_two_that_close_each_empty_gate_is_empty_and_closed_for_all() {
     interrupted(4, || {

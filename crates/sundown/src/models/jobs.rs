@@ -41,8 +41,7 @@ fn complete_against_claim(jobs: Jobs<()>) {
     assert_eq!(all(&report), 1, "{report:?}");
 }
 
-/// Fails if `Store::remove` counts a job whose slot the claim has taken, or `claim` takes the slots and the counts in two
-/// steps.
+/// Fails if `claim` takes the slots and the counts in two steps.
 #[test]
 fn a_job_that_completes_while_it_is_claimed_is_the_workers_or_the_shutdowns() {
     every(|| complete_against_claim(Jobs::new()));

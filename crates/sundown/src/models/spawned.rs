@@ -28,17 +28,31 @@ fn task(ends: &Shared) -> Arc<Spawned<Handle>> {
     Arc::new(Spawned::new(Handle(Waiting::new(ends.clone())), drop))
 }
 
-/// Fails if the gate of the turn is fetched after the handle was polled, and if one who was refused since somebody else
-/// polled is not woken after it.
+/// Fails if the gate of the turn is fetched after the handle was polled, and if one whose task has ended does not wake
+/// the others.
 #[test]
 fn of_two_that_wait_for_a_task_both_hear_of_its_end() {
-    interrupted(3, || {
+    interrupted(2, || {
         let ends = Shared::default();
         let task = task(&ends);
         let one = spawn(&task, |task| block_on(task.drained()));
         let ended = spawn(&ends, |ends| ends.open());
         block_on(task.drained());
         join(one);
+        join(ended);
+    });
+}
+
+/// Who looks polls the handle once, and never again. Fails if one that was refused meanwhile is not woken by it.
+#[test]
+fn who_only_looks_takes_nobody_elses_wake_up() {
+    interrupted(3, || {
+        let ends = Shared::default();
+        let task = task(&ends);
+        let looks = spawn(&task, |task| task.in_flight());
+        let ended = spawn(&ends, |ends| ends.open());
+        block_on(task.drained());
+        join(looks);
         join(ended);
     });
 }

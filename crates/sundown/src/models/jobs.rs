@@ -158,6 +158,7 @@ fn a_store_that_has_drained_has_counted_all() {
         block_on(service.jobs.empty());
         assert_eq!(work.seen(), 1);
         service.claim();
+        assert!(service.ledger.offered().is_empty(), "it is known how each has ended");
         assert!(join(worker).is_ok());
         let report = service.ledger.close();
         assert_eq!((report.completed, all(&report)), (1, 1), "{report:?}");
@@ -217,6 +218,23 @@ fn an_acknowledgement_at_the_end_of_the_hand_over_counts_or_comes_too_late() {
         let report = service.ledger.close();
         assert_eq!(report.handed_over.len(), usize::from(counts), "{report:?}");
         assert_eq!(all(&report), 1, "{report:?}");
+        drop(job);
+    });
+}
+
+/// Fails with the two steps of `Word::acknowledge` the other way round.
+#[test]
+fn of_a_doubt_and_an_acknowledgement_the_acknowledgement_counts() {
+    every(|| {
+        let service = Service::new(Jobs::new());
+        let job = service.jobs.begin_unnamed(()).expect("it is open");
+        service.claim();
+        let offered = service.ledger.offered();
+        let doubts = spawn(&offered, |offered| offered[0].doubt());
+        assert!(offered[0].acknowledge());
+        join(doubts);
+        service.ledger.settle(&offered, false);
+        assert_eq!(service.ledger.close().handed_over.len(), 1);
         drop(job);
     });
 }

@@ -217,5 +217,5 @@ impl<S: fmt::Debug, M> fmt::Debug for GoingAway<S, M> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

@@ -178,5 +178,5 @@ impl<S> Answering<S> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

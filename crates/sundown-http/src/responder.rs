@@ -279,7 +279,7 @@ impl fmt::Debug for Responder {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::{
         future::{Ready, ready},

@@ -34,7 +34,7 @@ mod outcome;
 mod records;
 mod rescue;
 mod session;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 mod turn;
 

@@ -23,6 +23,9 @@
 //! `busy` bracket is an `AcqRel` exchange at both ends, so that a rescue which sees it clear also sees the bytes that
 //! were read inside it. With less, the rescue could close a connection whose request head the runtime has just read.
 
+#[cfg(all(test, loom))]
+use loom::sync::atomic::{AtomicU32, Ordering};
+#[cfg(not(all(test, loom)))]
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const PHASE: u32 = 0b111;
@@ -335,7 +338,10 @@ pub(crate) struct Reading {
     head: bool,
 }
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+mod models;
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::{sync::Barrier, thread};
 

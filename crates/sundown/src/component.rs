@@ -77,8 +77,11 @@ pub trait Drainable: Send + Sync + 'static {
 
     /// Resolves when nothing is in flight. It cannot fail: an outcome is data.
     ///
-    /// Called after `close`, and dropped at the claim if it has not resolved. Dropped, it takes nothing with it: it can
-    /// be asked again.
+    /// Called after `close`.
+    ///
+    /// # Cancel safety
+    ///
+    /// It must be: it is dropped at the claim if it has not resolved, takes nothing with it, and can be asked again.
     async fn drained(&self);
 
     /// Names and ages of what is in flight, for the report. Returns at once.
@@ -97,6 +100,10 @@ pub trait Drainable: Send + Sync + 'static {
 
     /// What was taken over and what was not: answer clients, give leases back. Bounded by
     /// [`Receipt::deadline`].
+    ///
+    /// # Cancel safety
+    ///
+    /// It is asked once. If it outlasts the shutdown it is dropped where it waits; what it had done by then stands.
     async fn conclude(&self, receipt: &Receipt) {
         let _ = receipt;
     }

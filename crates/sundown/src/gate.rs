@@ -6,13 +6,7 @@
 
 mod quiet;
 
-use std::{
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{future::Future, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -20,6 +14,7 @@ use self::quiet::Quiet;
 use crate::{
     Deadline, Drainable, InFlight,
     latch::{Latch, Waiting},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 const CLOSED: u64 = 1;
@@ -99,8 +94,9 @@ impl Gate {
     ///
     /// [`Draining`] once the gate is closed.
     pub fn enter(&self) -> Result<Guard, Draining> {
-        // Acquire: what was done before `close` (a deadline noted, a flag set) is seen by whoever is refused.
-        let before = self.shared.state.fetch_add(ENTERED + ONE, Ordering::Acquire);
+        // Relaxed: the count stands for itself, and the addition keeps what came before it in the word's order. What was
+        // done before `close` (a deadline noted, a flag set) is seen by whoever is refused, since it leaves again.
+        let before = self.shared.state.fetch_add(ENTERED + ONE, Ordering::Relaxed);
         let guard = Guard { shared: self.shared.clone() };
         // Who is refused has been counted for a moment; dropping the guard takes that back, and wakes the drain if it
         // had been misled.

@@ -16,17 +16,20 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{
-        Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError},
     task::{Context, Poll, Waker},
     time::Instant,
 };
 
 use slab::Slab;
 
-use crate::host::Awaited;
+use crate::{
+    host::Awaited,
+    sync::{
+        Condvar, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// A one-shot flag with waiters, tasks and threads alike.
 #[derive(Debug, Default)]

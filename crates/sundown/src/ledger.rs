@@ -6,10 +6,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock, PoisonError},
 };
 
 use serde::Serialize;
@@ -18,6 +15,10 @@ use crate::{
     Deadline, Reason, Report,
     host::DynHost,
     jobs::{Ended, Fate, IncompleteJob, JobId, Key, LeftOver, Unfinished},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 ///
@@ -251,7 +252,7 @@ impl Ledger {
         listed + ended_then.map_or(0, |then| ended.sum::<usize>().saturating_sub(then))
     }
 
-    fn books(&self) -> std::sync::MutexGuard<'_, Books> {
+    fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

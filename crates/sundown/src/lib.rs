@@ -94,6 +94,10 @@ mod machine;
 mod phases;
 mod plan;
 mod signals;
+mod sync;
+
+#[cfg(all(test, loom))]
+mod models;
 
 pub use async_trait::async_trait;
 pub use uuid::Uuid;

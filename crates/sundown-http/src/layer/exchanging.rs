@@ -64,8 +64,11 @@ pin_project_lite::pin_project! {
 }
 
 pin_project_lite::pin_project! {
-    /// The future of an [`Answering`](super::Answering) service. Dropped, its exchange is over: its job has failed, or is
-    /// incomplete while draining.
+    /// The future of an [`Answering`](super::Answering) service.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, its exchange is over: its job has failed, or is incomplete while draining.
     pub struct ResponseFuture<S, R, B>
     where
         S: Service<Request<R>, Response = Response<B>>,

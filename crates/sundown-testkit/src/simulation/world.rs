@@ -115,6 +115,10 @@ impl World {
     }
 
     /// A future that resolves when so much time has passed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
     pub fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send + Sync + use<> {
         self.runtime().sleep_until(self.now() + time)
     }

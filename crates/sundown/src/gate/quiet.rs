@@ -17,13 +17,16 @@ mod tests;
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError},
 };
 
 use slab::Slab;
 
 use super::{AWAITED, ENTERED, Gate, Shared, inside};
-use crate::latch::{self, Waiting};
+use crate::{
+    latch::{self, Waiting},
+    sync::{Mutex, MutexGuard, atomic::Ordering},
+};
 
 /// Those who wait. The lock guards the list and the clearing of `AWAITED`.
 #[derive(Debug, Default)]

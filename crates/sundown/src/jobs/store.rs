@@ -2,10 +2,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock, PoisonError},
     time::Instant,
 };
 
@@ -21,7 +18,13 @@ use super::{
     past::Past,
     word::{Fate, Word},
 };
-use crate::{Claims, Deadline, Drainable, Draining, Gate, Guard, InFlight, Receipt, Unit, Watch};
+use crate::{
+    Claims, Deadline, Drainable, Draining, Gate, Guard, InFlight, Receipt, Unit, Watch,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 const SHARDS: usize = 16;
 

@@ -1,0 +1,130 @@
+//! Every public type can be sent, shared and moved, and so can every future: who loses one of these breaks the crate's
+//! users. A type that is exported and not pinned here fails the test by its name.
+
+use std::{any::type_name, collections::BTreeSet};
+
+use sundown::*;
+
+/// A type with all three, by its name.
+fn pinned<T: Send + Sync + Unpin>() -> String {
+    named::<T>()
+}
+
+/// One that a single thread has at a time, by its name.
+fn sent<T: Send + Unpin>() -> String {
+    named::<T>()
+}
+
+/// Any type, by its name.
+fn named<T: ?Sized>() -> String {
+    let path = type_name::<T>().split('<').next().unwrap_or_default();
+    path.rsplit([':', ' ']).next().unwrap_or_default().to_owned()
+}
+
+/// What `lib.rs` exports.
+fn exported() -> BTreeSet<String> {
+    let lists = include_str!("../src/lib.rs").split("pub use ").skip(1).map(|rest| rest.split(';').next());
+    let words = lists.flatten().flat_map(|list| list.split(|c: char| !c.is_alphanumeric() && c != '_'));
+    let is_type = |word: &&str| word.starts_with(char::is_uppercase) && word.contains(char::is_lowercase);
+    words.filter(is_type).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_public_type_keeps_its_auto_traits() {
+    let pinned = [
+        pinned::<AbortHandle>(),
+        pinned::<AddComponentError>(),
+        pinned::<BeginError>(),
+        pinned::<CallReport>(),
+        pinned::<Claims>(),
+        pinned::<Commit<()>>(),
+        pinned::<ComponentReport>(),
+        pinned::<Deadline>(),
+        pinned::<Draining>(),
+        pinned::<Environment>(),
+        pinned::<Fate>(),
+        pinned::<Gate>(),
+        pinned::<Grace>(),
+        pinned::<GraceError>(),
+        pinned::<Guard>(),
+        pinned::<HandOver>(),
+        pinned::<Handle>(),
+        pinned::<InFlight>(),
+        pinned::<IncompleteJob>(),
+        pinned::<InvalidJobId>(),
+        pinned::<Job<()>>(),
+        pinned::<JobId>(),
+        pinned::<JobLine>(),
+        pinned::<Jobs<()>>(),
+        pinned::<JobsReport>(),
+        pinned::<Key>(),
+        pinned::<LeftOver>(),
+        pinned::<Notice>(),
+        pinned::<NotifierReport>(),
+        pinned::<NotifyError>(),
+        pinned::<Outcome>(),
+        pinned::<Past>(),
+        pinned::<PlanError>(),
+        pinned::<Provenance>(),
+        pinned::<Readiness>(),
+        pinned::<Reason>(),
+        pinned::<Receipt>(),
+        pinned::<Report>(),
+        pinned::<Reservation<()>>(),
+        pinned::<Reserve>(),
+        pinned::<Shutdown>(),
+        pinned::<Signal>(),
+        pinned::<Spawned<std::future::Ready<()>>>(),
+        pinned::<StartError>(),
+        pinned::<StepReport>(),
+        pinned::<Taken>(),
+        pinned::<Ticket>(),
+        pinned::<Unit>(),
+        pinned::<Uuid>(),
+        pinned::<Watch>(),
+        // It holds hooks, which are futures.
+        sent::<Builder>(),
+        // What others implement.
+        named::<dyn Accept>(),
+        named::<dyn Drainable>(),
+        named::<dyn Drive>(),
+        named::<dyn Notifier>(),
+        named::<dyn Runtime>(),
+        named::<dyn Transport>(),
+        // An alias.
+        "BoxFuture".into(),
+    ];
+    assert_eq!(BTreeSet::from(pinned), exported());
+}
+
+#[test]
+fn what_others_implement_can_be_kept_wherever_the_shutdown_goes() {
+    let _ = [pinned::<Box<dyn Drainable>>, pinned::<Box<dyn Notifier>>];
+    let _ = [pinned::<Box<dyn Runtime>>, pinned::<Box<dyn Transport>>];
+    let _ = [sent::<Box<dyn Drive>>, sent::<Box<dyn Accept>>, sent::<BoxFuture<'static, ()>>];
+}
+
+/// Checked where it is compiled, and never run.
+#[test]
+fn every_future_can_be_sent() {
+    fn send(_: impl Future + Send) {}
+    fn owned(_: impl Future + Send + 'static) {}
+    fn moved(_: impl IntoFuture<IntoFuture: Send + Unpin + 'static>) {}
+    let _ = |watch: Watch| {
+        owned(watch.draining());
+        owned(watch.claimed());
+        moved(watch);
+    };
+    let _ = |gate: Gate| {
+        send(gate.closed());
+        send(gate.empty());
+    };
+    let _ = |jobs: Jobs<()>, job: Job<()>, ticket: Ticket| {
+        send(jobs.closed());
+        send(jobs.empty());
+        send(jobs.conclude());
+        owned(job.taken());
+        owned(ticket.decided());
+    };
+    let _ = |handle: Handle| owned(handle.finished());
+}

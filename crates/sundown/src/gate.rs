@@ -80,6 +80,7 @@ impl Gate {
     /// # Errors
     ///
     /// [`Draining`] once the gate is closed.
+    #[inline]
     pub fn enter(&self) -> Result<Guard, Draining> {
         // Acquire: what was done before `close` (a deadline noted, a flag set) is seen by whoever is refused.
         let before = self.shared.state.fetch_add(ONE, Ordering::Acquire);
@@ -154,6 +155,7 @@ pub struct Guard {
 }
 
 impl Drop for Guard {
+    #[inline]
     fn drop(&mut self) {
         // AcqRel: the work done inside happens before `empty` resolves. Release publishes this guard's work; Acquire
         // lets the one that leaves last, and opens the latch, see the work of all the others.

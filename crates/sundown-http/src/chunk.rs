@@ -3,28 +3,29 @@
 //! hyper lends its own buffer uninitialised, which needs `unsafe` to read into. One initialised buffer a thread costs
 //! no memory per connection and nothing to clear per read.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 /// As much as one read takes: hyper's own buffers grow beyond it only for large uploads.
 const CHUNK: usize = 16 * 1024;
 
+type Chunk = Box<[u8; CHUNK]>;
+
 thread_local! {
-    static SCRATCH: RefCell<[u8; CHUNK]> = const { RefCell::new([0; CHUNK]) };
+    /// `None` before the first read of the thread, and inside one.
+    static SCRATCH: Cell<Option<Chunk>> = const { Cell::new(None) };
 }
 
-/// Lends the thread's buffer.
+/// Lends the thread's buffer. A transport that reads another while it reads (none is known) has one of its own, as has
+/// whoever reads while the thread ends.
 #[inline]
-pub(crate) fn with<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
-    SCRATCH.with(|scratch| {
-        let mut scratch = scratch.try_borrow_mut();
-        let mut own;
-        read(match &mut scratch {
-            Ok(scratch) => &mut scratch[..],
-            // A transport that reads another while it reads: none is known.
-            Err(_) => {
-                own = vec![0; CHUNK];
-                &mut own
-            }
-        })
-    })
+pub(crate) fn with<T>(read: impl FnOnce(&mut [u8; CHUNK]) -> T) -> T {
+    let mut chunk = SCRATCH.try_with(Cell::take).ok().flatten().unwrap_or_else(fresh);
+    let read = read(&mut chunk);
+    let _ = SCRATCH.try_with(|scratch| scratch.set(Some(chunk)));
+    read
+}
+
+#[cold]
+fn fresh() -> Chunk {
+    Box::new([0; CHUNK])
 }

@@ -29,3 +29,27 @@ pub(crate) fn with<T>(read: impl FnOnce(&mut [u8; CHUNK]) -> T) -> T {
 fn fresh() -> Chunk {
     Box::new([0; CHUNK])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_has_one_buffer_and_a_read_inside_a_read_one_of_its_own() {
+        let place = || with(|chunk| chunk.as_ptr());
+        let first = place();
+        assert_eq!(place(), first);
+        let inside = with(|outer| {
+            assert_eq!(outer.as_ptr(), first);
+            place()
+        });
+        assert_ne!(inside, first);
+        assert_eq!(place(), first, "and it is still there");
+    }
+
+    #[test]
+    fn a_read_that_panics_costs_the_buffer_and_nothing_else() {
+        assert!(std::panic::catch_unwind(|| with(|_| panic!("on purpose"))).is_err());
+        assert_eq!(with(|chunk| chunk.len()), CHUNK);
+    }
+}

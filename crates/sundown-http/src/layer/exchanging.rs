@@ -63,6 +63,7 @@ pin_project_lite::pin_project! {
 }
 
 /// What few exchanges come to, and none pays for until it does.
+#[expect(clippy::large_enum_variant, reason = "each is in a box, and the small one is no cheaper there")]
 enum Besides<S, R> {
     Refused(Refusal),
     /// The service is not ready.

@@ -93,6 +93,7 @@ impl Gate {
     /// # Errors
     ///
     /// [`Draining`] once the gate is closed.
+    #[inline]
     pub fn enter(&self) -> Result<Guard, Draining> {
         // Relaxed: the count stands for itself, and the addition keeps what came before it in the word's order. What was
         // done before `close` (a deadline noted, a flag set) is seen by whoever is refused, since it leaves again.
@@ -174,6 +175,7 @@ pub struct Guard {
 }
 
 impl Drop for Guard {
+    #[inline]
     fn drop(&mut self) {
         // AcqRel: the work done inside happens before `empty` resolves. Release publishes this guard's work; Acquire
         // lets the one that leaves last, and opens the latch, see the work of all the others.

@@ -129,7 +129,9 @@ impl Child {
     pub fn wait_for_its_stop(&self) {
         let (pid, (send, stopped)) = (self.pid, mpsc::channel());
         // Taken note of, so that the next stop is another one.
-        thread::spawn(move || send.send(waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED)));
+        thread::spawn(move || {
+            let _ = send.send(waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED));
+        });
         let stop = stopped.recv_timeout(BOUND);
         assert!(matches!(stop, Ok(Ok(_))), "it has not stopped within {BOUND:?}: {stop:?}");
     }

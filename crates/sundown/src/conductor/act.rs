@@ -45,8 +45,12 @@ impl Conductor {
         let _ = stages.ends.set(Deadline::new(&self.host, timeline.begun, timeline.exit));
         let moment = |at| Deadline::new(&self.host, timeline.begun, at);
         let _ = stages.answers.set((moment(timeline.answer), moment(timeline.release)));
-        // Of those that were leaving.
-        self.tighten();
+        // Who was leaving has been closed already, with all the time in the world.
+        for (at, part) in self.parts.iter().enumerate() {
+            if let (Some(leaving), Some(latest)) = (&part.component.leaving, self.machine.latest_finish(at)) {
+                leaving.tighten(latest);
+            }
+        }
         stages.draining.set();
         self.errands.wake(&stages.draining);
         let notice =

@@ -15,7 +15,8 @@
 //! * [`Shutdown`] is set up once, with the components and their order, and owns signals and exit;
 //! * a [`Watch`] tells tasks that the service is draining, and [`Readiness`] tells the load balancer;
 //! * a [`Gate`] counts anonymous work, [`Jobs`] hold named work that somebody else could finish;
-//! * a [`Drainable`] is a component: a server, a consumer, a job store of your own;
+//! * a [`Drainable`] is a component: a server, a consumer, a job store of your own; so is a [`ChildProcess`], a [`Thread`],
+//!   and a [shutdown inside another](Handle#inside-another);
 //! * a [`Notifier`] tells the outside, and takes jobs over;
 //! * [`Progress`] says how it is coming along, the [`Report`] what happened.
 //!

@@ -239,17 +239,19 @@ impl Snapshot {
 fn in_flight(page: &Page, line: Option<&Line>, drainable: Option<Arc<dyn Drainable>>) -> InFlight {
     let known = line.and_then(|line| line.stragglers.clone());
     let ended = line.is_some_and(|line| line.turn == Turn::Ended);
-    match (known, drainable) {
+    let in_flight = match (known, &drainable) {
         (Some(known), _) => known,
         _ if ended => InFlight::counted(0),
         (None, Some(drainable)) if page.step != Step::Finished => {
             let asked = catch_unwind(AssertUnwindSafe(|| drainable.in_flight()));
-            swallow(|| drop(drainable));
             // What was thrown may throw again when it is dropped.
             asked.map_err(|panic| drop(panic_message(panic))).unwrap_or_default()
         }
         _ => InFlight::unknown(),
-    }
+    };
+    // Perhaps the last that holds it.
+    swallow(|| drop(drainable));
+    in_flight
 }
 
 impl fmt::Display for Snapshot {

@@ -68,8 +68,9 @@ impl Met {
         };
         note("forced before the others", report.components.iter().any(early));
         let parts = report.components.iter();
-        let outcomes: Vec<_> =
-            parts.flat_map(|part| [&part.drained, &part.claim, &part.conclude, &part.force]).collect();
+        let outcomes: Vec<_> = parts
+            .flat_map(|part| [&part.closed, &part.drained, &part.claim, &part.conclude, &part.force])
+            .collect();
         note("late", outcomes.iter().any(|outcome| **outcome == Outcome::Late));
         note("panicked", outcomes.iter().any(|outcome| matches!(outcome, Outcome::Panicked(_))));
         let told = report.notifiers.iter();

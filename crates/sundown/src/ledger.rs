@@ -4,6 +4,8 @@
 //! the claim found, so that the hand-over, the receipt and the report speak of the same jobs: those whose word went to
 //! *taken* by the ledger's own hand, and those that were just ending by themselves, whose words say how.
 
+mod parent;
+
 use std::{
     fmt,
     sync::{Arc, OnceLock, PoisonError},
@@ -11,6 +13,7 @@ use std::{
 
 use serde::Serialize;
 
+use self::parent::{Parent, pass};
 use crate::{
     Deadline, Reason, Report,
     host::DynHost,
@@ -49,25 +52,6 @@ struct Listed {
     /// The component that had it: here, whatever else it is called.
     of: Arc<str>,
     job: IncompleteJob,
-}
-
-/// Who is told of everything that is listed here.
-#[derive(Default)]
-enum Parent {
-    #[default]
-    None,
-    /// Not yet: whether it is not below this one is still being looked at.
-    Asked(Claims),
-    Told(Claims),
-}
-
-impl Parent {
-    fn told(&self) -> Option<Claims> {
-        match self {
-            Parent::Told(claims) => Some(claims.clone()),
-            Parent::None | Parent::Asked(_) => None,
-        }
-    }
 }
 
 impl Ledger {
@@ -117,57 +101,6 @@ impl Ledger {
         let parent = books.parent.told();
         drop(books);
         pass(job, parent);
-    }
-
-    /// Passes all that is listed here, now and later, on to a parent, once; unless that is below this one itself.
-    pub(crate) fn pass_on(self: &Arc<Self>, claims: &Claims) {
-        {
-            let mut books = self.books();
-            // Once closed, all is in the report.
-            if books.closed || !matches!(books.parent, Parent::None) {
-                return;
-            }
-            books.parent = Parent::Asked(claims.clone());
-        }
-        // After it can be seen: of two that ask each other at once, one at least sees the other.
-        let below = self.is_below(&claims.ledger);
-        let mut books = self.books();
-        if below || books.closed {
-            books.parent = Parent::None;
-            return;
-        }
-        books.parent = Parent::Told(claims.clone());
-        // What is listed from here on is passed on by whoever lists it. No two locks at once.
-        let jobs: Vec<_> = books.jobs.iter().map(|listed| listed.job.clone()).collect();
-        let (sum, ended) = (books.ended, books.ended_of.iter().map(|(_, count)| count).sum());
-        drop(books);
-        jobs.into_iter().for_each(|job| pass(job, Some(claims.clone())));
-        claims.count(sum.of_a_child());
-        claims.ended(ended);
-    }
-
-    /// Whether all that is listed here is passed on to a parent's.
-    pub(crate) fn is_passed_on(&self) -> bool {
-        self.books().parent.told().is_some()
-    }
-
-    /// Whether what is listed in the other comes, or would come, here.
-    fn is_below(self: &Arc<Self>, other: &Arc<Ledger>) -> bool {
-        let mut passed: Vec<Arc<Ledger>> = vec![other.clone()];
-        while let Some(last) = passed.last() {
-            if Arc::ptr_eq(last, self) {
-                return true;
-            }
-            let next = match &last.books().parent {
-                Parent::Asked(claims) | Parent::Told(claims) => claims.ledger.clone(),
-                Parent::None => return false,
-            };
-            if passed.iter().any(|before| Arc::ptr_eq(before, &next)) {
-                return false;
-            }
-            passed.push(next);
-        }
-        false
     }
 
     /// What is to be handed over now: what was taken, and what may be lost in mid-commit.
@@ -255,13 +188,6 @@ impl Ledger {
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Lists a child's job in its parent's ledger, under both names.
-fn pass(job: IncompleteJob, parent: Option<Claims>) {
-    let Some(Claims { ledger, component }) = parent else { return };
-    let name = format!("{component}/{}", job.component());
-    ledger.list(job.of(&name.into()), &component);
 }
 
 /// Where a component puts its unfinished jobs: see [`Drainable::claim`](crate::Drainable::claim). It is handed on to

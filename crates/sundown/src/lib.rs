@@ -17,7 +17,8 @@
 //!   tells the load balancer;
 //! * a [`Gate`] counts anonymous work, [`Jobs`] hold named work that somebody else could finish;
 //! * [`Tasks`] are named, supervised tasks, which are told to stop and waited for;
-//! * a [`Drainable`] is a component: a server, a consumer, a job store of your own;
+//! * a [`Drainable`] is a component: a server, a consumer, a job store of your own; so is a [`ChildProcess`], a [`Thread`],
+//!   and a [shutdown inside another](Handle#inside-another);
 //! * a [`Notifier`] tells the outside, and takes jobs over;
 //! * [`Progress`] says how it is coming along, the [`Report`] what happened.
 //!

@@ -30,7 +30,7 @@ use crate::{
 /// How it ended is on its part of the report, as `exit code` or `ended by signal`, and [available](Self::status). One that had
 /// to be killed is lost, and the report says so. Dropped without a shutdown, it lets go of its process, which goes on.
 ///
-/// A thread waits for it, so that it is no zombie for longer than it need be. The program must not ignore SIGCHLD, nor reap
+/// On all Unixes that can wait for a process without reaping it: all but OpenBSD. A thread waits for it, so that it is no zombie for longer than it need be. The program must not ignore SIGCHLD, nor reap
 /// children that are not its own: how such a one ended nobody knows, and its number may be another's by then.
 ///
 /// # Examples

@@ -1,6 +1,7 @@
 //! How a shutdown is coming along, for those who look on: a status page, a terminal, a parent.
 //!
-//! The conductor draws a new page for each change, and puts it on the [`Board`] in place of the last. What it keeps true:
+//! The conductor draws a new page for each change, and puts it on the [`Board`](board::Board) in place of the last. What it
+//! keeps true:
 //!
 //! 1. **Nobody is held up by who looks on.** A page is plain data; who looks holds the board's lock for as long as it takes
 //!    to copy a pointer. Wakers are run by errands, and only if somebody waits.
@@ -9,11 +10,13 @@
 //!    it, and looks again, sees the next page or a later one.
 //! 4. **Who asks pays.** What is in flight is foreign code's to say: it is asked on the thread of whoever wants to know.
 
+mod board;
+
 use std::{
-    fmt, mem,
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -21,6 +24,7 @@ use std::{
 use futures_core::Stream;
 use serde::Serialize;
 
+pub(crate) use self::board::{Board, Line, Page};
 use crate::{
     Deadline, Drainable, InFlight, Reason,
     latch::{Shared, Waiting, swallow},
@@ -235,17 +239,19 @@ impl Snapshot {
 fn in_flight(page: &Page, line: Option<&Line>, drainable: Option<Arc<dyn Drainable>>) -> InFlight {
     let known = line.and_then(|line| line.stragglers.clone());
     let ended = line.is_some_and(|line| line.turn == Turn::Ended);
-    match (known, drainable) {
+    let in_flight = match (known, &drainable) {
         (Some(known), _) => known,
         _ if ended => InFlight::counted(0),
         (None, Some(drainable)) if page.step != Step::Finished => {
             let asked = catch_unwind(AssertUnwindSafe(|| drainable.in_flight()));
-            swallow(|| drop(drainable));
             // What was thrown may throw again when it is dropped.
             asked.map_err(|panic| drop(panic_message(panic))).unwrap_or_default()
         }
         _ => InFlight::unknown(),
-    }
+    };
+    // Perhaps the last that holds it.
+    swallow(|| drop(drainable));
+    in_flight
 }
 
 impl fmt::Display for Snapshot {
@@ -267,61 +273,5 @@ impl fmt::Display for Snapshot {
             }
         }
         Ok(())
-    }
-}
-
-/// Where the latest page is. The lock guards the pointer.
-pub(crate) struct Board(Mutex<Arc<Page>>);
-
-/// How it stands, as far as no component need be asked.
-pub(crate) struct Page {
-    number: u64,
-    pub(crate) step: Step,
-    /// None before the beginning.
-    pub(crate) lines: Vec<Line>,
-    /// Set when there is another page.
-    turned: Shared,
-}
-
-/// A component's line.
-#[derive(Clone)]
-pub(crate) struct Line {
-    pub(crate) turn: Turn,
-    pub(crate) deadline: Option<Deadline>,
-    /// What it had in flight at the claim, once it has said so.
-    pub(crate) stragglers: Option<InFlight>,
-}
-
-impl Board {
-    pub(crate) fn new() -> Self {
-        let first = Page { number: 0, step: Step::Running, lines: Vec::new(), turned: Shared::default() };
-        Board(Mutex::new(Arc::new(first)))
-    }
-
-    pub(crate) fn page(&self) -> Arc<Page> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Puts another page up, and says who is to be woken for it, if anybody waits.
-    #[must_use]
-    pub(crate) fn show(&self, step: Step, lines: Vec<Line>) -> Option<Shared> {
-        self.replace(|_| Some((step, lines)))
-    }
-
-    /// The same page once more, since a component has joined.
-    #[must_use]
-    pub(crate) fn again(&self) -> Option<Shared> {
-        // One that joined just before the beginning is on the page that is up already.
-        self.replace(|page| (page.step == Step::Running).then(|| (page.step, Vec::new())))
-    }
-
-    fn replace(&self, draw: impl FnOnce(&Page) -> Option<(Step, Vec<Line>)>) -> Option<Shared> {
-        let mut page = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (step, lines) = draw(&page)?;
-        let next = Page { number: page.number + 1, step, lines, turned: Shared::default() };
-        let last = mem::replace(&mut *page, Arc::new(next));
-        drop(page);
-        last.turned.set();
-        last.turned.is_waited_for().then(|| last.turned.clone())
     }
 }

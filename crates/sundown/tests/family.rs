@@ -342,6 +342,20 @@ fn what_hangs_in_a_child_is_named_and_holds_its_parent_no_longer_than_its_time()
 }
 
 #[test]
+fn where_no_thread_is_left_a_childs_jobs_reach_who_takes_over_all_the_same() {
+    simulate(|world| {
+        let stage = stage(world, alone, takes_over);
+        let _job = stage.jobs.begin("image-17", ()).unwrap();
+        world.limit_threads(0);
+        stage.host.begin("a test");
+        let report = stage.host.finished_blocking();
+        assert_eq!(lists(&report), [vec!["plugin/jobs image-17".to_owned()], vec![], vec![]], "{report}");
+        assert!(report.is_clean() && report.took < GRACE, "{report}");
+        stage.events.assert_order(&["told handed-over"]);
+    });
+}
+
+#[test]
 fn a_grandchilds_jobs_reach_who_takes_over() {
     simulate(|world| {
         let (jobs, events) = (Jobs::new(), world.recorder());
@@ -460,5 +474,70 @@ fn each_of_a_childs_jobs_is_accounted_for_once_whatever_the_order_of_the_steps()
         assert!(handed_over.len() >= taken, "{report}");
         assert_eq!(handed_over.len() + usize::try_from(report.jobs.completed).unwrap(), 4, "{report}");
         assert!(report.is_clean(), "{report}");
+    });
+}
+
+/// Whatever goes wrong beside them, in the child, in the parent or in who takes over: what a client was told of its job is
+/// what the parent's report says, and each job is there once.
+#[test]
+fn what_a_childs_clients_are_told_is_what_its_parents_report_says_whatever_else_goes_wrong() {
+    let faults = [Fault::Hangs, Fault::Blocks, Fault::Panics("on purpose".into()), Fault::Slow(ms(700))];
+    Simulation::sweep(0..400, |simulation| {
+        let seed = simulation.seed();
+        let pick = |of: u64, count: usize| usize::try_from(seed / of).unwrap() % count;
+        let fault = || faults[pick(5, faults.len())].clone();
+        let ending = simulation.run(|world| {
+            let method = Method::OF_COMPONENTS[pick(1, Method::OF_COMPONENTS.len())];
+            let method = if method == Method::Joined { Method::Close } else { method };
+            let beside = || Faulty::new(world.runtime(), Gate::new()).before(method, fault());
+            let taker = || match seed % 3 {
+                0 => Faulty::new(world.runtime(), TakesOver::all()).before(Method::Incomplete, fault()),
+                _ => Faulty::new(world.runtime(), TakesOver::all()),
+            };
+            let stage = stage(
+                world,
+                |plugin| match seed % 5 {
+                    0 => plugin.component("beside", beside()),
+                    1 => plugin.hand_over_to(taker()),
+                    _ => plugin,
+                },
+                |host| match seed % 7 {
+                    0 => host.component("beside", beside()).hand_over_to(taker()),
+                    _ => host.hand_over_to(taker()),
+                },
+            );
+            for n in 0..3 {
+                let job = stage.jobs.begin(format!("image-{n}"), ()).unwrap();
+                let inner = world.clone();
+                world.spawn_task(async move {
+                    inner.sleep(DRAIN - ms(20) + ms(10) * n).await;
+                    if let Ok(commit) = job.commit() {
+                        inner.sleep(ms(15)).await;
+                        commit.done();
+                    }
+                });
+            }
+            stage.host.begin("a test");
+            if seed.is_multiple_of(11) {
+                world.advance(ms(100));
+                stage.host.hurry();
+            }
+            (stage.host.finished_blocking(), stage.events.events())
+        });
+        let (report, events) = ending.returned();
+        assert!(report.took < GRACE, "{report}");
+        let [handed_over, unacknowledged, in_doubt] = lists(&report);
+        let listed = [&handed_over, &unacknowledged, &in_doubt].map(Vec::len);
+        let known = listed.iter().sum::<usize>() + usize::try_from(report.jobs.completed).unwrap();
+        assert_eq!(known, 3, "{report}");
+        let told = events.iter().find_map(|event| event.what.strip_prefix("told "));
+        if let Some(told) = told {
+            let count = |fate| told.split(' ').filter(|told| *told == fate).count();
+            assert_eq!(
+                [count("handed-over"), count("unacknowledged"), count("in-doubt")],
+                listed,
+                "{report}"
+            );
+        }
     });
 }

@@ -193,7 +193,8 @@ fn both<T>((one, other): (Option<T>, Option<T>)) -> Option<(T, T)> {
 
 fn outcomes_of_component(said: &ComponentReport, method: Method) -> Vec<Outcome> {
     match method {
-        Method::Close | Method::Drained => vec![said.drained.clone()],
+        Method::Close => vec![said.closed.clone()],
+        Method::Drained => vec![said.drained.clone()],
         Method::InFlight => vec![said.in_flight.clone()],
         Method::Claim => vec![said.claim.clone()],
         Method::Conclude => vec![said.conclude.clone()],

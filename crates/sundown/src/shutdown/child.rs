@@ -23,11 +23,11 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{Handle, Hub, Shutdown};
+use super::{Handle, Shutdown};
 use crate::{
     Claims, Deadline, Drainable, InFlight, Reason, Receipt, Step, Watch,
     conductor::Event,
-    latch::Waiting,
+    latch::{Shared, Waiting},
     plan::{Tail, Timeline},
     progress::Snapshot,
     watch::Stages,
@@ -41,7 +41,8 @@ const PATIENCE: Duration = Duration::from_millis(50);
 pub(crate) struct Family {
     /// In the order in which it joined them; it is meant to have one.
     parents: Mutex<Vec<Weak<Stages>>>,
-    children: Mutex<Vec<(Weak<Hub>, Sender<Event>)>>,
+    /// Each with what is set when it has finished.
+    children: Mutex<Vec<(Shared, Sender<Event>)>>,
 }
 
 impl Family {
@@ -65,8 +66,8 @@ impl Family {
 
     fn add(&self, child: &Handle) {
         let mut children = lock(&self.children);
-        children.retain(|(hub, _)| hub.upgrade().is_some_and(|hub| !hub.finished.is_set()));
-        children.push((Arc::downgrade(&child.hub), child.mailbox.clone()));
+        children.retain(|(finished, _)| !finished.is_set());
+        children.push((child.hub.finished.clone(), child.mailbox.clone()));
     }
 
     /// The parent's moments have moved.
@@ -157,7 +158,7 @@ impl Inside {
 ///   available. Its losses are the parent's.
 /// * One that ends alone leaves its parent untouched.
 ///
-/// A shutdown inside itself, however deep, is [refused](AddComponentError::Inside).
+/// A shutdown inside itself, however deep, is [refused](crate::AddComponentError::Inside).
 ///
 /// # Examples
 ///
@@ -183,8 +184,6 @@ impl Inside {
 /// # Ok(()) }
 /// # run() }
 /// ```
-///
-/// [`AddComponentError::Inside`]: crate::AddComponentError::Inside
 #[async_trait]
 impl Drainable for Handle {
     fn joined(&self, watch: &Watch) {

@@ -8,11 +8,13 @@
 //! 2. Then everything that can be taken is: a waiting exchange gets the answer that its fate decides, part of a head
 //!    or bytes in the kernel get a 503 without a body, an idle connection gets an end.
 //! 3. Connections that wait in the accept queue are accepted, and told 503 once they have sent something. (Over TLS they
-//!    get an end: nobody has shaken hands with them, so they have not asked.) When nobody else is left the door is closed,
-//!    *before* they are told: who comes again and again is then in our hands, and not on the way to be reset.
+//!    get an end: nobody has shaken hands with them, so they have not asked.) When nobody else is left, or the time is
+//!    nearly over, [the door](door) is shut, *before* they are told, and it is closed behind the last: the queue comes to
+//!    an end, and nobody who has connected is reset.
 //! 4. Where bytes may come that nobody reads, it lingers, lest they destroy the answer.
 
 mod client;
+mod door;
 
 use std::{
     collections::HashMap,
@@ -53,8 +55,8 @@ const SPARE_PART: u32 = 20;
 /// A system call of the runtime's is in our way: it takes microseconds, unless its thread was descheduled.
 const CONTENTION: Duration = Duration::from_millis(1);
 
-/// How long nobody must come before the door is closed: who has just been told comes again at once, and would be reset
-/// half-way through it.
+/// How long nobody must come before the door is closed: a handshake may be under way, and would be reset half-way
+/// through it.
 const QUIET: Duration = Duration::from_millis(2);
 
 /// As many clients as are accepted before those that are there go on.
@@ -76,6 +78,8 @@ pub(crate) struct Rescue<'a> {
     /// The network may go with this process, and with it what has not arrived: it waits until those it has answered have
     /// gone.
     outlives: bool,
+    /// Nobody new joins the accept queue.
+    shut: bool,
     /// The last attempt to accept failed for a reason that does not pass at once.
     deaf: bool,
     counts: Counts,
@@ -148,6 +152,7 @@ impl<'a> Rescue<'a> {
             commits: HashMap::new(),
             // The first process of a container, with which its network ends.
             outlives: std::process::id() == 1,
+            shut: false,
             deaf: false,
             counts: Counts::default(),
         }
@@ -343,12 +348,16 @@ impl<'a> Rescue<'a> {
         self.server.unregister_if_closed(&conn);
     }
 
-    /// Takes everyone out of the accept queue, and if they are the last, closes it behind them. Returns whether anybody was
-    /// there.
+    /// Takes everyone out of the accept queue, and if nobody is left elsewhere, closes it behind them. Returns whether
+    /// anybody was there.
     fn accept_the_queue(&mut self, last: bool) -> bool {
         if self.server.shares_listener() {
             // Who waits there is somebody else's.
             return false;
+        }
+        if !self.shut && self.server.is_listening() && (last || self.last_chance().is_zero()) {
+            door::shut(&self.server.listener);
+            self.shut = true;
         }
         let mut accepted = false;
         self.deaf = false;

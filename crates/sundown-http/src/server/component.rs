@@ -38,10 +38,6 @@ impl Drainable for Server {
 
     fn claim(&self, claims: &Claims) {
         self.shared.claim(claims);
-        if !self.shared.shares_listener() {
-            // Nobody new joins the accept queue; who is in it is answered. (Closing it would reset them.)
-            let _ = rustix::net::listen(&self.shared.listener, 0);
-        }
         self.shared.go_on(Phase::Claimed);
     }
 

@@ -5,6 +5,7 @@ use std::{
     fmt::{self, Display},
     future::Future,
     panic::Location,
+    sync::Arc,
 };
 
 use super::{
@@ -121,7 +122,7 @@ impl<'a> TaskBuilder<'a> {
 
     fn admit<F: Future>(self, future: F, judge: Judge<F::Output>) -> Result<Tracked<F>, Draining> {
         let inside = self.tasks.group.enter()?;
-        let (_, running) = self.tasks.group.list(inside, self.name, self.site, self.policy, ());
+        let ((), running) = self.tasks.group.list(inside, self.name, self.site, self.policy, (), |_| ());
         Ok(Tracked::new(future, judge, running))
     }
 
@@ -132,9 +133,9 @@ impl<'a> TaskBuilder<'a> {
     {
         let group = &self.tasks.group;
         let inside = group.enter()?;
-        let (core, running) = group.list(inside, self.name, self.site, self.policy, Slot::new());
-        let handle = JoinHandle::new(core.clone());
-        let task = Spawning::new(Tracked::new(future, judge, running), core);
+        let joined = |core: &Arc<_>| JoinHandle::new(Arc::clone(core));
+        let (handle, running) = group.list(inside, self.name, self.site, self.policy, Slot::new(), joined);
+        let task = Spawning::new(Tracked::new(future, judge, running));
         // The runtime's own way to abort is not needed: ours does without the runtime.
         drop(group.runtime.spawn(Box::pin(task)));
         Ok(handle)

@@ -80,7 +80,7 @@ impl<T> JoinHandle<T> {
 
     /// Whether the task has ended.
     pub fn is_finished(&self) -> bool {
-        self.core.entry.fate().is_some()
+        self.core.entry.is_finished()
     }
 
     /// What it is called.
@@ -102,17 +102,21 @@ impl<T> Future for JoinHandle<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         assert!(!self.resolved, "a handle is not polled after it has resolved");
-        let fate = ready!(self.core.entry.poll_fate(cx.waker()));
+        ready!(self.core.entry.poll_end(cx.waker()));
         self.resolved = true;
-        Poll::Ready(self.core.slot.take().ok_or_else(|| JoinError::of(fate)))
+        let output = self.core.slot.take();
+        Poll::Ready(output.ok_or_else(|| JoinError::of(self.core.entry.fate())))
     }
 }
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
+        if self.resolved {
+            return;
+        }
+        self.core.entry.forget_joiner();
         // Here, and not wherever the last trace of the task happens to go.
         drop(self.core.slot.take());
-        self.core.entry.forget_joiner();
     }
 }
 
@@ -139,10 +143,10 @@ pub enum JoinError {
 
 impl JoinError {
     /// Of a task without an output.
-    pub(super) fn of(fate: TaskFate) -> Self {
+    pub(super) fn of(fate: Option<TaskFate>) -> Self {
         match fate {
-            TaskFate::Panicked(message) => JoinError::Panicked(message),
-            TaskFate::Completed | TaskFate::Failed(_) | TaskFate::Aborted => JoinError::Aborted,
+            Some(TaskFate::Panicked(message)) => JoinError::Panicked(message),
+            _ => JoinError::Aborted,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A task's entry in its group, and the guard that keeps the task in flight.
 
 use std::{
+    any::Any,
     borrow::Cow,
     panic::Location,
     sync::{
@@ -21,13 +22,15 @@ pub(super) struct Core<S: ?Sized> {
 }
 
 /// A task, whatever it returns.
-pub(super) type Listed = Arc<Core<dyn Send + Sync>>;
+pub(super) type Listed = Arc<Core<dyn Any + Send + Sync>>;
 
 pub(super) struct Entry {
     pub(super) name: Cow<'static, str>,
     pub(super) site: &'static Location<'static>,
     pub(super) began: Instant,
     aborted: AtomicBool,
+    /// The fate is there.
+    ended: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -43,7 +46,8 @@ struct State {
 
 impl Entry {
     pub(super) fn new(name: Cow<'static, str>, site: &'static Location<'static>, began: Instant) -> Self {
-        Entry { name, site, began, aborted: AtomicBool::new(false), state: Mutex::default() }
+        let (aborted, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+        Entry { name, site, began, aborted, ended, state: Mutex::default() }
     }
 
     /// The task ends at its next poll, which comes at once. Wakes its waker: foreign code.
@@ -61,31 +65,41 @@ impl Entry {
 
     /// Whom to wake when the task is aborted. Look at the flag again after this.
     pub(super) fn register(&self, waker: &Waker) {
-        self.keep(waker, |state| &mut state.task);
+        if self.state().task.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+            return;
+        }
+        // Cloned, and the old one dropped, outside the lock.
+        let fresh = waker.clone();
+        let stale = self.state().task.replace(fresh);
+        drop(stale);
     }
 
-    /// How the task has ended, or whom to wake when it has.
-    pub(super) fn poll_fate(&self, waker: &Waker) -> Poll<TaskFate> {
-        if let Some(fate) = self.fate() {
-            return Poll::Ready(fate);
+    /// Whether the task has ended, or whom to wake when it has.
+    pub(super) fn poll_end(&self, waker: &Waker) -> Poll<()> {
+        if self.is_finished() {
+            return Poll::Ready(());
         }
-        self.keep(waker, |state| &mut state.joiner);
-        // Registered: whoever ends the task now takes the waker, and who did so before has left its fate.
-        self.fate().map_or(Poll::Pending, Poll::Ready)
+        let state = self.state();
+        if state.joiner.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+            return Poll::Pending;
+        }
+        drop(state);
+        let fresh = waker.clone();
+        let mut state = self.state();
+        let stale = state.joiner.replace(fresh);
+        drop(state);
+        drop(stale);
+        // Who ends the task after this takes the waker; who took none has set the flag under the lock, before us.
+        if self.is_finished() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     pub(super) fn fate(&self) -> Option<TaskFate> {
         self.state().fate.clone()
     }
 
-    /// Keeps one waker, however often it is polled. Cloned, and the old one dropped, outside the lock.
-    fn keep(&self, waker: &Waker, place: fn(&mut State) -> &mut Option<Waker>) {
-        if place(&mut self.state()).as_ref().is_some_and(|kept| kept.will_wake(waker)) {
-            return;
-        }
-        let fresh = waker.clone();
-        let stale = place(&mut self.state()).replace(fresh);
-        drop(stale);
+    pub(super) fn is_finished(&self) -> bool {
+        // Acquire: who sees the end sees what it left, in the task's slot and in the counts of its group.
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Nobody waits for the end any more.
@@ -98,6 +112,8 @@ impl Entry {
     fn end(&self, fate: TaskFate) -> (Option<Waker>, Option<Waker>) {
         let mut state = self.state();
         state.fate = Some(fate);
+        // Release: pairs with the load in `is_finished`.
+        self.ended.store(true, Ordering::Release);
         (state.joiner.take(), state.task.take())
     }
 

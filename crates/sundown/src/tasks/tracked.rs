@@ -6,17 +6,12 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
 
-use super::{
-    JoinError, TaskFate,
-    handle::Slot,
-    running::{Core, Running},
-};
+use super::{JoinError, TaskFate, handle::Slot, running::Running};
 use crate::{latch::swallow, panic_message};
 
 /// The text of a failure that an output stands for. It may be foreign code.
@@ -135,7 +130,7 @@ impl<F: Future> Future for Tracked<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (end, fate, running) = ready!(self.poll_end(cx));
         running.end(fate);
-        Poll::Ready(end.map_err(JoinError::of))
+        Poll::Ready(end.map_err(|fate| JoinError::of(Some(fate))))
     }
 }
 
@@ -154,23 +149,27 @@ pin_project! {
     {
         #[pin]
         tracked: Tracked<F>,
-        core: Arc<Core<Slot<F::Output>>>,
     }
 }
 
 impl<F: Future> Spawning<F> {
-    pub(super) fn new(tracked: Tracked<F>, core: Arc<Core<Slot<F::Output>>>) -> Self {
-        Spawning { tracked, core }
+    /// Of a task that was listed with a slot for its output.
+    pub(super) fn new(tracked: Tracked<F>) -> Self {
+        Spawning { tracked }
     }
 }
 
-impl<F: Future> Future for Spawning<F> {
+impl<F> Future for Spawning<F>
+where
+    F: Future,
+    F::Output: Send + 'static,
+{
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        let (end, fate, running) = ready!(this.tracked.poll_end(cx));
-        let unwanted = end.ok().and_then(|output| this.core.slot.put(output));
+        let (end, fate, running) = ready!(self.project().tracked.poll_end(cx));
+        let slot = running.core.slot.downcast_ref::<Slot<F::Output>>().expect("it was listed with one");
+        let unwanted = end.ok().and_then(|output| slot.put(output));
         running.end(fate);
         swallow(|| drop(unwanted));
         Poll::Ready(())

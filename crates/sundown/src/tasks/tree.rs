@@ -146,7 +146,7 @@ impl Group {
     /// Passes the gates, from here up.
     pub(super) fn enter(&self) -> Result<Inside, Draining> {
         let own = self.gate.enter()?;
-        // An empty list takes no memory.
+        // None above, the common case, takes no memory.
         let above = self.upwards().skip(1).map(|group| group.gate.enter()).collect::<Result<_, _>>()?;
         Ok(Inside { own, above })
     }
@@ -156,16 +156,19 @@ impl Group {
         self.upwards().any(|group| group.gate.is_closed())
     }
 
-    /// Lists a task that has passed the gates.
-    pub(super) fn list<S: Send + Sync + 'static>(
+    /// Lists a task that has passed the gates. The handle is what else is made of it.
+    #[allow(clippy::too_many_arguments, reason = "each is another part of one task")]
+    pub(super) fn list<S: Send + Sync + 'static, H>(
         self: &Arc<Self>,
         inside: Inside,
         name: Cow<'static, str>,
         site: &'static Location<'static>,
         policy: Policy,
         slot: S,
-    ) -> (Arc<Core<S>>, Running) {
+        handle: impl FnOnce(&Arc<Core<S>>) -> H,
+    ) -> (H, Running) {
         let core = Arc::new(Core { entry: Entry::new(name, site, self.now()), slot });
+        let handle = handle(&core);
         let mut members = lock(&self.members);
         let key = members.tasks.insert(core.clone());
         let aborted = members.aborted;
@@ -173,8 +176,7 @@ impl Group {
         if aborted {
             core.entry.abort();
         }
-        let running = Running { core: core.clone(), group: self.clone(), key, policy, inside: Some(inside) };
-        (core, running)
+        (handle, Running { core, group: self.clone(), key, policy, inside: Some(inside) })
     }
 
     /// The caller drops the entry.

@@ -109,8 +109,8 @@ pub struct ComponentReport {
     pub turn: Option<Duration>,
     /// `Drainable::close`.
     pub closed: Outcome,
-    /// `Drainable::drained`, counted from the moment at which it was closed. Not called of one whose turn never came or
-    /// whose `close` did not come back.
+    /// `Drainable::drained`, counted from the moment at which `close` came back. Not called of one whose turn never came or
+    /// whose `close` panicked.
     pub drained: Outcome,
     /// What it still had in flight at the claim, if it had not drained.
     pub stragglers: Option<InFlight>,

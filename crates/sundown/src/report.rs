@@ -115,8 +115,8 @@ pub struct ComponentReport {
     pub turn: Option<Duration>,
     /// `Drainable::close`.
     pub closed: Outcome,
-    /// `Drainable::drained`, counted from the moment at which it was closed. Not called of one whose turn never came or
-    /// whose `close` did not come back.
+    /// `Drainable::drained`, counted from the moment at which `close` came back. Not called of one whose turn never came or
+    /// whose `close` panicked.
     pub drained: Outcome,
     /// Its allowance was over before it had drained.
     pub cut: Option<CutReport>,

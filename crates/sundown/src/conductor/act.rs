@@ -93,6 +93,7 @@ impl Conductor {
         let deadline = Deadline::new(&self.host, timeline.begun, latest);
         self.parts[at].deadline = Some(deadline.clone());
         self.record.components[at].turn = Some(self.host.now().saturating_duration_since(timeline.begun));
+        self.record.components[at].drained = Outcome::Late;
         self.call_close(at, deadline);
     }
 
@@ -110,8 +111,7 @@ impl Conductor {
         });
     }
 
-    pub(super) fn drain(&mut self, at: usize) {
-        self.record.components[at].drained = Outcome::Late;
+    pub(super) fn drain(&self, at: usize) {
         let component = self.parts[at].component.drainable.clone();
         let (name, place) = (&self.parts[at].component.name, self.parts[at].component.place.clone());
         let drained = async move {

@@ -349,7 +349,11 @@ impl Conductor {
             return;
         }
         let failed = outcome.is_failure();
-        self.record.components[at].closed = outcome;
+        let report = &mut self.record.components[at];
+        report.closed = outcome;
+        if failed {
+            report.drained = Outcome::NotCalled;
+        }
         // In the claim it was closed without its turn, or too late for it.
         if self.machine.is_at(State::Draining) {
             if failed {

@@ -74,7 +74,7 @@ impl Runtime for Tokio {
     fn spawn(&self, task: BoxFuture<'static, ()>) -> AbortHandle {
         match &self.handle {
             Some(handle) => {
-                let task = handle.spawn(task).abort_handle();
+                let task = handle.spawn(task);
                 AbortHandle::new(move || task.abort())
             }
             // No shutdown starts with such an adapter; its tasks have nowhere to run.

@@ -47,7 +47,10 @@ fn a_service_of_tasks_is_told_waited_for_and_reported() {
             match run {
                 1 => Err("no such host"),
                 2 => panic!("on purpose"),
-                _ => Ok(drop(watch.draining().await)),
+                _ => {
+                    watch.draining().await;
+                    Ok(())
+                }
             }
         }
     });

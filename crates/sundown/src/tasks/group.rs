@@ -10,10 +10,8 @@ use std::{
 };
 
 use super::{
-    JoinHandle, Restart, TaskBuilder, TaskCounts, TaskEnd, Tracked,
-    ends::Kept,
-    restart,
-    tree::{Group, either},
+    JoinHandle, Restart, TaskBuilder, TaskCounts, TaskEnd, Tracked, ends::Kept, restart, stopping::either,
+    tree::Group,
 };
 use crate::{Draining, InFlight, Reason, Runtime, Unit, Watch};
 

@@ -1,6 +1,6 @@
 //! Supervised tasks: named work on some runtime, counted, told to stop, aborted, started again.
 //!
-//! A [`Tasks`] is a group ([`group`], [`tree`]). Whatever the runtime, a task of a group is a future around the user's
+//! A [`Tasks`] is a group ([`group`], [`tree`], [`stopping`]). Whatever the runtime, a task of a group is a future around the user's
 //! ([`tracked`]), with a guard inside ([`running`]) that keeps it in flight. Invariants:
 //!
 //! 1. **Admission is one step.** A task is inside the gate of its group and of each group above before it exists, or it is
@@ -23,6 +23,7 @@ mod group;
 mod handle;
 mod restart;
 mod running;
+mod stopping;
 mod tracked;
 mod tree;
 

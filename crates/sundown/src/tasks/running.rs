@@ -90,7 +90,11 @@ impl Entry {
         drop(state);
         drop(stale);
         // Who ends the task after this takes the waker; who took none has set the flag under the lock, before us.
-        if self.is_finished() { Poll::Ready(()) } else { Poll::Pending }
+        if !self.is_finished() {
+            return Poll::Pending;
+        }
+        self.forget_joiner();
+        Poll::Ready(())
     }
 
     pub(super) fn fate(&self) -> Option<TaskFate> {

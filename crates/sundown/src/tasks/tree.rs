@@ -1,15 +1,13 @@
-//! A group among those above and below it: who is in it, who is told, what counts.
+//! A group among those above and below it: who is in it, and what an end of theirs means. How a group itself ends is next
+//! door ([`stopping`](super::stopping)).
 
 use std::{
     borrow::Cow,
-    future::{Future, poll_fn},
     panic::Location,
-    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
-    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -20,44 +18,38 @@ use super::{
     ends::{Counters, Kept},
     running::{Core, Entry, Inside, Listed, Policy, Running},
 };
-use crate::{
-    Deadline, Draining, Gate, Reason, Runtime, Watch,
-    grace::LONGEST,
-    host::DynHost,
-    latch::{Shared, Waiting},
-    watch::Stages,
-};
+use crate::{Draining, Gate, Reason, Runtime, Watch, host::DynHost, watch::Stages};
 
 pub(super) struct Group {
     /// The names of the groups down to this one, each with a slash behind it.
     path: String,
-    above: Option<Above>,
+    pub(super) above: Option<Above>,
     pub(super) runtime: Arc<dyn Runtime>,
-    host: DynHost,
+    pub(super) host: DynHost,
     pub(super) gate: Gate,
     pub(super) stages: Arc<Stages>,
     /// Whether the deadline that the tasks were told is our own, which no shutdown tightens.
-    told_alone: AtomicBool,
+    pub(super) told_alone: AtomicBool,
     pub(super) part: OnceLock<Duration>,
     pub(super) shows_sites: AtomicBool,
     pub(super) kept: OnceLock<Kept>,
     pub(super) counters: Counters,
-    members: Mutex<Members>,
+    pub(super) members: Mutex<Members>,
     pub(super) joined: Mutex<Joined>,
 }
 
 /// The group above, and our key there.
-struct Above {
-    group: Arc<Group>,
-    key: usize,
+pub(super) struct Above {
+    pub(super) group: Arc<Group>,
+    pub(super) key: usize,
 }
 
 /// Who is in a group. The lock guards the lists, and that whoever is listed after an abort knows of it.
 #[derive(Default)]
-struct Members {
-    tasks: Slab<Listed>,
-    groups: Slab<Weak<Group>>,
-    aborted: bool,
+pub(super) struct Members {
+    pub(super) tasks: Slab<Listed>,
+    pub(super) groups: Slab<Weak<Group>>,
+    pub(super) aborted: bool,
 }
 
 /// The shutdown that the group is a component of. The lock guards these alone.
@@ -126,7 +118,7 @@ impl Group {
     }
 
     /// The groups right below.
-    fn below(&self) -> Vec<Arc<Group>> {
+    pub(super) fn below(&self) -> Vec<Arc<Group>> {
         lock(&self.members).groups.iter().filter_map(|(_, group)| group.upgrade()).collect()
     }
 
@@ -140,8 +132,6 @@ impl Group {
         }
         running
     }
-
-    // ---- a task begins and ends
 
     /// Passes the gates, from here up.
     pub(super) fn enter(&self) -> Result<Inside, Draining> {
@@ -247,119 +237,6 @@ impl Group {
             None => drop(joined.wanted.get_or_insert_with(|| why.into())),
         }
     }
-
-    // ---- the group ends
-
-    /// Closes the gate and tells all tasks, here and below. The deadline of a shutdown, or of the group above, is live;
-    /// without one there is no end. Wakes who waits: foreign code.
-    pub(super) fn tell(self: &Arc<Self>, deadline: Option<&Deadline>, reason: &Reason) {
-        let first = self.tell_here(deadline, reason);
-        for group in self.below() {
-            group.tell(self.stages.work_ends.get(), &self.reason());
-        }
-        if let Some(part) = self.part.get().filter(|_| first) {
-            self.abort_after(*part);
-        }
-    }
-
-    /// Returns whether it was told of nothing before.
-    fn tell_here(&self, deadline: Option<&Deadline>, reason: &Reason) -> bool {
-        self.gate.close();
-        let mut first = false;
-        let told = self.stages.work_ends.get_or_init(|| {
-            first = true;
-            self.told_alone.store(deadline.is_none(), Ordering::Relaxed);
-            let whole = deadline.cloned().unwrap_or_else(|| self.deadline_in(LONGEST));
-            match self.part.get() {
-                Some(part) => whole.no_later_than(self.now() + (*part).min(LONGEST)),
-                None => whole,
-            }
-        });
-        // Relaxed: set before the deadline was, which we have.
-        if let Some(deadline) = deadline.filter(|_| !first && self.told_alone.load(Ordering::Relaxed)) {
-            told.tighten(deadline.at());
-        }
-        let _ = self.stages.reason.get_or_init(|| reason.clone());
-        self.stages.draining.open();
-        first
-    }
-
-    /// Why the tasks were told.
-    fn reason(&self) -> Reason {
-        self.stages.reason.get().cloned().unwrap_or_else(|| "stopped".into())
-    }
-
-    pub(super) fn deadline_in(&self, time: Duration) -> Deadline {
-        let now = self.now();
-        Deadline::new(&self.host, now, now + time)
-    }
-
-    /// Aborts what is left when the group's part of the time is over.
-    fn abort_after(self: &Arc<Self>, part: Duration) {
-        let group = self.clone();
-        let timer = async move {
-            let until = group.runtime.now() + part.min(LONGEST);
-            let over = group.runtime.sleep_until(until);
-            if either(over, group.gate.empty()).await == Either::First {
-                group.abort();
-            }
-        };
-        drop(self.runtime.spawn(Box::pin(timer)));
-    }
-
-    /// From here on nothing counts any more. Wakes who waits: foreign code.
-    pub(super) fn claim(&self) {
-        self.stages.claimed.open();
-        self.below().iter().for_each(|group| group.claim());
-    }
-
-    /// Has all tasks dropped, here and below. Wakes them: foreign code.
-    pub(super) fn abort(&self) {
-        let tasks: Vec<_> = {
-            let mut members = lock(&self.members);
-            members.aborted = true;
-            members.tasks.iter().map(|(_, task)| task.clone()).collect()
-        };
-        tasks.iter().for_each(|task| task.entry.abort());
-        self.below().iter().for_each(|group| group.abort());
-    }
-
-    /// Waits so long, or until the tasks are told to stop. Returns whether they are.
-    pub(super) async fn pause(&self, time: Duration) -> bool {
-        let over = self.runtime.sleep_until(self.runtime.now() + time.min(LONGEST));
-        let told: Waiting<Shared> = Waiting::new(self.stages.draining.clone());
-        either(told, over).await == Either::First
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(above) = &self.above {
-            let gone = lock(&above.group.members).groups.try_remove(above.key);
-            drop(gone);
-        }
-        // No task is left, and none can come. Who has only a watch is not to wait for ever.
-        self.tell_here(None, &"the group is gone".into());
-        self.stages.claimed.open();
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Either {
-    First,
-    Second,
-}
-
-/// Which of the two is first; of two at once, the first. Cancel safe if they are.
-pub(super) async fn either(first: impl Future<Output = ()>, second: impl Future<Output = ()>) -> Either {
-    let (mut first, mut second) = (pin!(first), pin!(second));
-    poll_fn(|cx| {
-        if first.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Either::First);
-        }
-        second.as_mut().poll(cx).map(|()| Either::Second)
-    })
-    .await
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

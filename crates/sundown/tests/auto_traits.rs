@@ -36,12 +36,18 @@ fn every_public_type_keeps_its_auto_traits() {
         pinned::<AddComponentError>(),
         pinned::<BeginError>(),
         pinned::<CallReport>(),
+        pinned::<ChildProcess>(),
         pinned::<Claims>(),
         pinned::<Commit<()>>(),
         pinned::<ComponentReport>(),
+        pinned::<ComponentSchedule>(),
+        pinned::<ComponentSnapshot>(),
+        pinned::<CutReport>(),
         pinned::<Deadline>(),
         pinned::<Draining>(),
         pinned::<Environment>(),
+        pinned::<Escalation>(),
+        pinned::<EscalationError>(),
         pinned::<Fate>(),
         pinned::<Gate>(),
         pinned::<Grace>(),
@@ -51,37 +57,64 @@ fn every_public_type_keeps_its_auto_traits() {
         pinned::<Handle>(),
         pinned::<InFlight>(),
         pinned::<IncompleteJob>(),
+        pinned::<Interrupt<()>>(),
+        pinned::<Interrupted>(),
         pinned::<InvalidJobId>(),
         pinned::<Job<()>>(),
         pinned::<JobId>(),
         pinned::<JobLine>(),
         pinned::<Jobs<()>>(),
         pinned::<JobsReport>(),
+        pinned::<JoinError>(),
+        pinned::<JoinHandle<()>>(),
         pinned::<Key>(),
         pinned::<LeftOver>(),
         pinned::<Notice>(),
         pinned::<NotifierReport>(),
         pinned::<NotifyError>(),
+        pinned::<Observed>(),
+        pinned::<OnDrain>(),
+        pinned::<Order>(),
         pinned::<Outcome>(),
+        pinned::<Overdue>(),
         pinned::<Past>(),
         pinned::<PlanError>(),
+        pinned::<Progress>(),
         pinned::<Provenance>(),
         pinned::<Readiness>(),
         pinned::<Reason>(),
         pinned::<Receipt>(),
+        pinned::<RemoveComponentError>(),
         pinned::<Report>(),
         pinned::<Reservation<()>>(),
         pinned::<Reserve>(),
+        pinned::<Restart>(),
+        pinned::<Schedule>(),
         pinned::<Shutdown>(),
         pinned::<Signal>(),
+        pinned::<SignalError>(),
+        pinned::<Snapshot>(),
         pinned::<Spawned<std::future::Ready<()>>>(),
         pinned::<StartError>(),
+        pinned::<Step>(),
         pinned::<StepReport>(),
+        pinned::<StepSchedule>(),
         pinned::<Taken>(),
+        pinned::<TaskBuilder<'_>>(),
+        pinned::<TaskCounts>(),
+        pinned::<TaskEnd>(),
+        pinned::<TaskFate>(),
+        pinned::<Tasks>(),
+        pinned::<Then>(),
+        pinned::<Thread>(),
         pinned::<Ticket>(),
+        pinned::<Tracked<std::future::Ready<()>>>(),
+        pinned::<Turn>(),
         pinned::<Unit>(),
+        pinned::<Urgency>(),
         pinned::<Uuid>(),
         pinned::<Watch>(),
+        pinned::<When>(),
         // It holds hooks, which are futures.
         sent::<Builder>(),
         // What others implement.
@@ -113,11 +146,14 @@ fn every_future_can_be_sent() {
     let _ = |watch: Watch| {
         owned(watch.draining());
         owned(watch.claimed());
+        owned(watch.announced());
+        owned(watch.interrupt(std::future::pending::<()>()));
         moved(watch);
     };
     let _ = |gate: Gate| {
         send(gate.closed());
         send(gate.empty());
+        send(gate.quiet());
     };
     let _ = |jobs: Jobs<()>, job: Job<()>, ticket: Ticket| {
         send(jobs.closed());
@@ -126,5 +162,10 @@ fn every_future_can_be_sent() {
         owned(job.taken());
         owned(ticket.decided());
     };
-    let _ = |handle: Handle| owned(handle.finished());
+    let _ = |handle: Handle, mut progress: Progress| {
+        owned(handle.finished());
+        owned(handle.remove_component("cache"));
+        send(progress.changed());
+    };
+    let _ = |child: ChildProcess| send(child.ended());
 }

@@ -6,7 +6,8 @@
 //!    still being done for the SIGTSTP before it.
 //! 2. **After each arrival its observers run**, but one that waits for its turn need not wait twice: as the system has it,
 //!    a signal is pending or it is not. So what waits is bounded by how many signals there are.
-//! 3. **An observer that hangs or panics is named** in the report, with those that had to wait for it.
+//! 3. **An observer that hangs or panics is named** in the report, with those that had to wait for it. One that panics
+//!    costs the others nothing, be they of the same signal.
 
 use std::{collections::VecDeque, fmt, future::Future, sync::Arc, time::Instant};
 
@@ -68,13 +69,15 @@ pub(crate) struct Observers {
     each: Vec<(Signal, Observer)>,
     place: Option<Arc<Place>>,
     waiting: VecDeque<(Signal, Instant)>,
+    /// Who observes the same arrival after the one that is busy with it.
+    rest: VecDeque<(Signal, Instant, Observer)>,
     busy: Option<Signal>,
 }
 
 impl Observers {
     /// A place is needed where anybody observes anything.
     pub(crate) fn new(each: Vec<(Signal, Observer)>, place: Option<Arc<Place>>) -> Self {
-        Observers { each, place, waiting: VecDeque::new(), busy: None }
+        Observers { each, place, waiting: VecDeque::new(), rest: VecDeque::new(), busy: None }
     }
 
     /// The last arrival is the last to be observed.
@@ -85,16 +88,20 @@ impl Observers {
         }
     }
 
-    /// The next one's, if it can have its turn.
-    fn next(&mut self) -> Option<(Signal, Instant, Arc<Place>, Vec<Observer>)> {
+    /// The next one, if it can have its turn.
+    fn next(&mut self) -> Option<(Signal, Instant, Arc<Place>, Observer)> {
         let place = self.place.clone()?;
         if self.busy.is_some() {
             return None;
         }
-        let (signal, at) = self.waiting.pop_front()?;
+        if self.rest.is_empty() {
+            let (signal, at) = self.waiting.pop_front()?;
+            let each = self.each.iter().filter(|(observed, _)| *observed == signal);
+            self.rest.extend(each.map(|(_, observer)| (signal, at, observer.clone())));
+        }
+        let (signal, at, observer) = self.rest.pop_front()?;
         self.busy = Some(signal);
-        let each = self.each.iter().filter(|(observed, _)| *observed == signal);
-        Some((signal, at, place, each.map(|(_, observer)| observer.clone()).collect()))
+        Some((signal, at, place, observer))
     }
 
     /// What the report has to say of those that are not done.
@@ -105,7 +112,9 @@ impl Observers {
             .waiting
             .iter()
             .map(|(signal, _)| format!("{signal} was not observed: it had to wait for {busy}"));
-        std::iter::once(hung).chain(waited).collect()
+        let others = (!self.rest.is_empty())
+            .then(|| format!("{busy} was not observed by all: the others had to wait for the first"));
+        std::iter::once(hung).chain(others).chain(waited).collect()
     }
 }
 
@@ -120,7 +129,11 @@ impl Conductor {
     pub(super) fn hear_observed(&mut self, signal: Signal, outcome: Outcome) {
         self.observers.busy = None;
         if outcome.is_failure() {
-            self.record.warnings.push(format!("what observes {signal} {outcome}"));
+            let warning = format!("what observes {signal} {outcome}");
+            // However often: what is kept of it does not grow with the service's life.
+            if !self.record.warnings.contains(&warning) {
+                self.record.warnings.push(warning);
+            }
         }
         self.observe_next();
     }
@@ -134,12 +147,10 @@ impl Conductor {
         if self.hub.finished.is_set() {
             return;
         }
-        let Some((signal, at, place, observers)) = self.observers.next() else { return };
+        let Some((signal, at, place, observer)) = self.observers.next() else { return };
         let observed = Observed { signal, at, host: self.host.clone() };
         let work = async move {
-            for observer in observers {
-                observer(observed.clone()).await;
-            }
+            observer(observed).await;
             Ok(())
         };
         let (mailbox, finished, step_over) =

@@ -107,8 +107,9 @@ pub struct ComponentSchedule {
 }
 
 impl Schedule {
-    /// `begun` is any moment: it is only counted from.
+    /// With so much time; `begun` is any moment: it is only counted from.
     pub(crate) fn new(
+        length: Duration,
         grace: Grace,
         components: &[Ordered],
         phases: &Phases,
@@ -116,7 +117,7 @@ impl Schedule {
         begun: Instant,
     ) -> Result<Self, PlanError> {
         let plan = Plan::new(components, phases)?;
-        let length = grace.length().min(LONGEST);
+        let length = length.min(LONGEST);
         let timeline = Timeline::new(begun, begun + length, reserves.resolve(length));
         let after = |moment: Instant| moment.saturating_duration_since(begun);
         let step = |name: &str, (start, finish)| StepSchedule {

@@ -27,7 +27,7 @@ fn service(grace: Duration) -> Schedule {
         component("audit \"all\"", Order::from(["metrics"]).within(secs(3), Overdue::StopTheRest)),
     ];
     let reserves = Reserves::default();
-    Schedule::new(Grace::new(grace), &components, &phases, &reserves, Instant::now()).unwrap()
+    Schedule::new(grace, Grace::new(grace), &components, &phases, &reserves, Instant::now()).unwrap()
 }
 
 #[test]
@@ -46,10 +46,12 @@ fn the_chart_is_the_one_that_is_written_down() {
 fn a_service_without_components_or_phases_has_a_chart_too() {
     let phases = Phases::default();
     let grace = || Grace::new(secs(10));
-    let none = Schedule::new(grace(), &[], &phases, &Reserves::default(), Instant::now()).unwrap();
+    let none =
+        Schedule::new(grace().length(), grace(), &[], &phases, &Reserves::default(), Instant::now()).unwrap();
     assert!(none.mermaid().contains("begin --> r0\n"), "{}", none.mermaid());
     let one = [component("http", Order::new())];
-    let one = Schedule::new(grace(), &one, &phases, &Reserves::default(), Instant::now()).unwrap();
+    let one = Schedule::new(grace().length(), grace(), &one, &phases, &Reserves::default(), Instant::now())
+        .unwrap();
     assert!(one.mermaid().contains("begin --> c0\n    c0 --> r0\n"), "{}", one.mermaid());
 }
 
@@ -109,7 +111,8 @@ fn the_machine_does_with_nobody_draining_what_the_schedule_says() {
         let (components, phases, reserves) = (drawn(dice), Phases::default(), Reserves::default());
         let grace = Duration::from_millis(1_000 + dice.below(20_000));
         let begun = Instant::now();
-        let schedule = Schedule::new(Grace::new(grace), &components, &phases, &reserves, begun).unwrap();
+        let schedule =
+            Schedule::new(grace, Grace::new(grace), &components, &phases, &reserves, begun).unwrap();
 
         let mut machine = Machine::new(grace, reserves, 0);
         machine.freeze(Plan::new(&components, &phases).unwrap());

@@ -185,7 +185,7 @@ impl Builder {
         let host = self.runtime.host();
         let grace = self.checked_grace(&host)?;
         let ordered: Vec<_> = self.components.iter().map(|(ordered, _)| ordered.clone()).collect();
-        Ok(Schedule::new(grace, &ordered, &self.phases, &self.reserves, host.now())?)
+        Ok(Schedule::new(grace.planned(), grace, &ordered, &self.phases, &self.reserves, host.now())?)
     }
 
     /// The grace, once it is known that a plan can be made with it.

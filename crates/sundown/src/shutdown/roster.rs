@@ -145,7 +145,7 @@ impl Roster {
             None => ordered(&listed.components, listed.components.len()),
         };
         drop(listed);
-        Schedule::new(grace, &ordered, &self.phases, &self.reserves, begun)
+        Schedule::new(grace.length(), grace, &ordered, &self.phases, &self.reserves, begun)
             .expect("each was checked when it joined")
     }
 

@@ -114,11 +114,19 @@ impl Roster {
         // By itself: its name may be another's by now.
         let is_it = |component: &Component| Arc::ptr_eq(&component.drainable, drainable);
         let Some(at) = listed.components.iter().position(is_it) else { return Ok(()) };
+        let with_it = self.plan_of(&listed.components);
+        let name_of = |place: &usize| (*place, listed.components[*place].name.clone());
+        let before: Vec<_> = with_it.after(at).iter().map(name_of).collect();
         let left = listed.components.remove(at);
-        let names: HashSet<String> =
-            listed.components.iter().map(|component| component.name.clone()).collect();
+        let place = |with_it: usize| if with_it > at { with_it - 1 } else { with_it };
         for component in &mut listed.components {
-            component.inherit(&left, &names);
+            component.through.retain(|name| *name != left.name);
+        }
+        // Whoever came after it comes after those that it came after, be it by their names or their phases.
+        let without = self.plan_of(&listed.components);
+        for behind in (0..with_it.len()).filter(|behind| with_it.after(*behind).contains(&at)).map(place) {
+            let lost = before.iter().filter(|(other, _)| !without.after(behind).contains(&place(*other)));
+            listed.components[behind].through.extend(lost.map(|(_, name)| name.clone()));
         }
         drop(listed);
         drop(left);
@@ -164,6 +172,11 @@ impl Roster {
         }
     }
 
+    fn plan_of(&self, components: &[Component]) -> Plan {
+        Plan::new(&ordered(components, components.len()), &self.phases)
+            .expect("each was checked when it joined")
+    }
+
     fn listed(&self) -> MutexGuard<'_, Listed> {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -184,20 +197,6 @@ fn ordered(components: &[Component], strict: usize) -> Vec<Ordered> {
 impl Component {
     pub(crate) fn new(name: String, order: Order, drainable: Arc<dyn Drainable>, place: Arc<Place>) -> Self {
         Component { name, order, drainable, place, through: Vec::new(), leaving: None }
-    }
-
-    /// Whoever comes after the one that has left comes after those that it came after.
-    fn inherit(&mut self, left: &Component, names: &HashSet<String>) {
-        let before = self.through.len();
-        self.through.retain(|name| *name != left.name);
-        if self.through.len() == before && !self.order.after.contains(&left.name) {
-            return;
-        }
-        for name in left.order.after.iter().chain(&left.through) {
-            if names.contains(name) && !self.order.after.contains(name) && !self.through.contains(name) {
-                self.through.push(name.clone());
-            }
-        }
     }
 }
 

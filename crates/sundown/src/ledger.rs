@@ -103,12 +103,14 @@ impl Ledger {
         pass(job, parent);
     }
 
-    /// What is to be handed over now: what was taken, and what may be lost in mid-commit.
-    pub(crate) fn offered(&self) -> Vec<IncompleteJob> {
+    /// What is to be handed over now: what was taken, and what may be lost in mid-commit. By the ranks of the components that
+    /// had it, and of one rank as it was claimed.
+    pub(crate) fn offered<R: Ord>(&self, rank: impl Fn(&str) -> R) -> Vec<IncompleteJob> {
         let offered = |fate| matches!(fate, Fate::Taken | Fate::Committing | Fate::InDoubt);
         let books = self.books();
-        let jobs = books.jobs.iter().map(|listed| &listed.job);
-        jobs.filter(|job| offered(job.fate())).map(IncompleteJob::listed).collect()
+        let mut open: Vec<_> = books.jobs.iter().filter(|listed| offered(listed.job.fate())).collect();
+        open.sort_by_key(|listed| rank(&listed.of));
+        open.into_iter().map(|listed| listed.job.listed()).collect()
     }
 
     /// The hand-over is over. `hung`: nobody can know how far it came.

@@ -51,7 +51,8 @@ pub enum Overdue {
     /// This is for what must not hold on to something that others need. Its clients are answered only if they still can
     /// be when it has dropped what was left: a server is better left to its own end. A component whose claim fails, or
     /// hangs, is not forced before the others are: it may still hold jobs that nobody knows of. Nor is one whose allowance
-    /// ends the drain of all, since then everything comes in its order anyway.
+    /// ends the drain of all, since then everything comes in its order anyway. A [shutdown](crate::Handle#inside-another)
+    /// is claimed, and then hands over itself, or waits until its parent has: what it is made of is forced after that.
     Force,
     /// There is no point in going on without it: all are claimed, as if somebody had
     /// [hurried](crate::Handle::hurry).
@@ -99,7 +100,8 @@ impl Order {
     }
 
     /// The jobs of components with a higher priority are offered first to the notifier that takes over; 0 if this is not
-    /// called. Those of one priority are offered in the order in which their components were added.
+    /// called. Those of one priority are offered in the order in which their components were added. Those
+    /// that come through a [shutdown inside](crate::Handle#inside-another) have its priority and its place.
     pub fn hand_over_priority(mut self, priority: i32) -> Self {
         self.hand_over_priority = priority;
         self

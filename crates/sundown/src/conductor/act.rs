@@ -6,6 +6,7 @@ use super::{Call, Conductor, Event, Part};
 use crate::{
     Claims, Deadline, HandOver, Notice, Overdue, Receipt, Signal,
     errand::{Place, Seat, observe},
+    jobs::IncompleteJob,
     latch::Shared,
     machine::{Action, State},
     plan::Timeline,
@@ -91,6 +92,10 @@ impl Conductor {
         let timeline = self.timeline();
         let latest = self.machine.latest_finish(at).unwrap_or(timeline.claim);
         let deadline = Deadline::new(&self.host, timeline.begun, latest);
+        if let Some(leaving) = &self.parts[at].component.leaving {
+            // Its allowance counts from its turn.
+            leaving.tighten(latest);
+        }
         self.parts[at].deadline = Some(deadline.clone());
         self.record.components[at].turn = Some(self.host.now().saturating_duration_since(timeline.begun));
         self.record.components[at].drained = Outcome::Late;
@@ -194,12 +199,11 @@ impl Conductor {
         let stages = self.hub.stages.clone();
         stages.claimed.set();
         self.errands.wake(&stages.claimed);
-        self.offered = self.ledger.offered();
-        self.rank_offered();
+        self.offered = self.rank_offered();
         let taker = self.desks.iter().any(|desk| desk.takes_over);
         let inside = self.hub.inside.get();
         // What nobody is there to take is the parent's to hand over, unless that is over.
-        let wait = !self.offered.is_empty() && !taker && inside.is_some_and(|inside| !inside.is_settled());
+        let wait = !self.offered.is_empty() && !taker && inside.is_some_and(Inside::hands_over);
         if !self.offered.is_empty() && !taker && inside.is_none() {
             self.record.warnings.push("nobody was named to take over unfinished jobs".into());
         }
@@ -216,15 +220,15 @@ impl Conductor {
         }
     }
 
-    /// The jobs of the highest priority first, and those of one priority by their component's place. (Claims run side by
-    /// side: in which order they come in, says nothing.)
-    fn rank_offered(&mut self) {
+    /// The jobs of the highest priority first, and those of one priority by their component's place; a child's by its own.
+    /// (Claims run side by side: in which order they come in, says nothing.)
+    fn rank_offered(&self) -> Vec<IncompleteJob> {
         let ranked = |(at, part): (usize, &Part)| {
             (part.component.name.clone(), (Reverse(part.component.order.hand_over_priority), at))
         };
         let ranks: HashMap<_, _> = self.parts.iter().enumerate().map(ranked).collect();
         let last = (Reverse(0), usize::MAX);
-        self.offered.sort_by_key(|job| ranks.get(job.component()).copied().unwrap_or(last));
+        self.ledger.offered(|component| ranks.get(component).copied().unwrap_or(last))
     }
 
     fn offer(&mut self) {

@@ -107,6 +107,8 @@ pub(crate) struct Inside {
     claimed: AtomicBool,
     /// The parent's hand-over is over.
     settled: AtomicBool,
+    /// Some parent's report has the child's: no other, of one that began after the child's end, has it again.
+    reported: AtomicBool,
 }
 
 impl Inside {
@@ -123,6 +125,19 @@ impl Inside {
     /// the event finds what is as true then.
     pub(crate) fn is_settled(&self) -> bool {
         self.settled.load(Ordering::Relaxed)
+    }
+
+    /// Whether the parent is to hand over what it takes from the child: not if that is over, nor if it goes on without the
+    /// child, which leaves it.
+    pub(crate) fn hands_over(&self) -> bool {
+        let goes_on = self.parent.as_ref().is_some_and(|parent| parent.answers.get().is_none());
+        !goes_on && !self.is_settled()
+    }
+
+    /// Whether the parent has yet to tell the child how the hand-over has ended, and has time to.
+    fn is_to_hear(&self, now: Instant) -> bool {
+        let answers = self.parent.as_ref().and_then(|parent| parent.answers.get());
+        !self.is_settled() && answers.is_some_and(|(_, answers)| now < answers.at())
     }
 
     /// When the child's steps end at the latest, as the parent's moments are now. Of the parent's time to answer the child
@@ -237,11 +252,18 @@ impl Drainable for Handle {
         inside.settled.store(true, Ordering::Relaxed);
         self.tell_inside();
         let report = self.finished().await;
-        receipt.inner(report, self.hub.ledger.is_passed_on());
+        // Relaxed: which of two is the first is all that is asked.
+        if !inside.reported.swap(true, Ordering::Relaxed) {
+            receipt.inner(report, self.hub.ledger.is_passed_on());
+        }
     }
 
+    /// One that is forced before the others are has been claimed: it still hands over, or waits for its parent to do so, and
+    /// its own end follows from that.
     fn force(&self) {
-        if !self.hub.finished.is_set() {
+        let now = self.hub.host.now();
+        let early = self.hub.inside.get().is_some_and(|inside| inside.is_to_hear(now));
+        if !early && !self.hub.finished.is_set() {
             self.begin_within("its parent is over", Duration::ZERO);
         }
     }
@@ -259,6 +281,7 @@ impl Handle {
             parent: hub.stages.family.parents().into_iter().next(),
             claimed: AtomicBool::new(false),
             settled: AtomicBool::new(false),
+            reported: AtomicBool::new(false),
         });
         self.tell_inside();
         Some(inside)

@@ -84,7 +84,7 @@ fn main() {
         drop((handle.readiness(), handle.deadline()));
     });
     left("refused components", &mut || {
-        assert!(shutdown.component("gate", Gate::new(), &[]).is_err());
+        assert!(shutdown.component("gate", Gate::new(), []).is_err());
     });
     shutdown.begin("a test");
     assert!(shutdown.finished_blocking().is_clean());

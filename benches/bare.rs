@@ -18,11 +18,23 @@ use hyper::{body::Incoming, rt::ReadBufCursor, server::conn::http1};
 use sundown::{Runtime, Transport};
 use tower_service::Service;
 
+use crate::lazy::LazyTimer;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Who times the head of a request.
+#[derive(Clone, Copy)]
+pub(crate) enum Timers {
+    /// The runtime, for each request anew: what hyper does with the usual timers.
+    Plain,
+    /// As in `sundown_http`.
+    Lazy,
+}
 
 /// Accepts and serves for ever.
 pub(crate) async fn serve<S, B>(
     runtime: Arc<dyn Runtime>,
+    timers: Timers,
     listener: std::net::TcpListener,
     service: S,
 ) -> io::Result<()>
@@ -37,12 +49,12 @@ where
     loop {
         let (transport, _peer) = poll_fn(|cx| listener.poll_accept(cx)).await?;
         rustix::net::sockopt::set_tcp_nodelay(&transport, true)?;
-        runtime.spawn(Box::pin(drive(runtime.clone(), Io(transport), service.clone())));
+        runtime.spawn(Box::pin(drive(runtime.clone(), timers, Io(transport), service.clone())));
     }
 }
 
 /// As `sundown_http` sets it up.
-async fn drive<S, B>(runtime: Arc<dyn Runtime>, io: Io, service: S)
+async fn drive<S, B>(runtime: Arc<dyn Runtime>, timers: Timers, io: Io, service: S)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -58,12 +70,15 @@ where
             service.call(request).await
         }
     });
-    let connection = http1::Builder::new()
-        .half_close(true)
-        .timer(Timer(runtime))
-        .header_read_timeout(Duration::from_secs(30))
-        .serve_connection(io, serve)
-        .with_upgrades();
+    let connection = {
+        let mut builder = http1::Builder::new();
+        match timers {
+            Timers::Plain => builder.timer(Timer(runtime)),
+            Timers::Lazy => builder.timer(LazyTimer::new(runtime)),
+        };
+        builder.half_close(true).header_read_timeout(Duration::from_secs(30));
+        builder.serve_connection(io, serve).with_upgrades()
+    };
     // An error is the connection's end.
     let _ = connection.await;
 }

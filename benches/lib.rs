@@ -12,3 +12,6 @@ pub mod service;
 pub mod stack;
 
 mod bare;
+/// The responder's own, which it does not give away.
+#[path = "../crates/sundown-http/src/timer/lazy.rs"]
+mod lazy;

@@ -7,7 +7,7 @@ use sundown_http::Server;
 use sundown_tokio::Tokio;
 
 use crate::{
-    bare,
+    bare::{self, Timers},
     client::{HELLO, ITEMS, Requests},
     service::{Hello, router},
 };
@@ -17,6 +17,8 @@ use crate::{
 pub enum Stack {
     /// hyper alone.
     Bare,
+    /// The same, with the timer that `sundown_http` gives it.
+    Lazy,
     /// `sundown_http`; requests are no jobs.
     Ours,
     /// The same, and each request is one.
@@ -33,7 +35,8 @@ pub enum Kind {
 }
 
 /// Every one, and its name on the command line.
-pub const STACKS: [(Stack, &str); 3] = [(Stack::Bare, "bare"), (Stack::Ours, "ours"), (Stack::Jobs, "jobs")];
+pub const STACKS: [(Stack, &str); 4] =
+    [(Stack::Bare, "bare"), (Stack::Lazy, "lazy"), (Stack::Ours, "ours"), (Stack::Jobs, "jobs")];
 
 /// Likewise.
 pub const KINDS: [(Kind, &str); 2] = [(Kind::Hello, "hello"), (Kind::Router, "router")];
@@ -66,11 +69,16 @@ impl Kind {
 pub fn serve(stack: Stack, kind: Kind, listener: TcpListener) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        if stack == Stack::Bare {
+        let alone = match stack {
+            Stack::Bare => Some(Timers::Plain),
+            Stack::Lazy => Some(Timers::Lazy),
+            Stack::Ours | Stack::Jobs => None,
+        };
+        if let Some(timers) = alone {
             let tokio = Arc::new(Tokio::current());
             return match kind {
-                Kind::Hello => bare::serve(tokio, listener, Hello).await,
-                Kind::Router => bare::serve(tokio, listener, router()).await,
+                Kind::Hello => bare::serve(tokio, timers, listener, Hello).await,
+                Kind::Router => bare::serve(tokio, timers, listener, router()).await,
             };
         }
         let server = Server::new(listener)?;

@@ -3,6 +3,7 @@
 //! Parts of a service end in an order: the server stops before the workers that its handlers feed, the workers before
 //! the database that they write to. [`after`](sundown::Builder::after) says what a component waits for; it is closed
 //! when all of that has ended, and until then takes work as ever. Release hooks come last, when nothing runs any more.
+//! Who thinks in phases names them ([`phases`](sundown::Builder::phases)) instead.
 //!
 //! ```text
 //! cargo run --example 03_order
@@ -12,7 +13,7 @@
 
 use std::{error::Error, time::Duration};
 
-use sundown::{Deadline, Drainable, Gate, Shutdown};
+use sundown::{Deadline, Drainable, Gate, Overdue, Shutdown};
 use sundown_tokio::Tokio;
 
 /// A component that says when its turn has come. Everything a component must do is to close, and to tell when it is
@@ -49,15 +50,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("refused at the start: {error}");
     }
 
-    let shutdown = Shutdown::process(Tokio::current())
+    let builder = Shutdown::process(Tokio::current())
         .component("database", database) // what comes first here says nothing: `after` does
         .after(["workers"])
+        .within(Duration::from_secs(1), Overdue::StopWaiting) // at most a second from its turn
         .component("workers", workers.clone())
         .after(["server"])
         .component("server", server.clone())
         .at_release("telemetry", async { println!("telemetry: flushed") })
-        .grace(Duration::from_secs(10))
-        .start()?;
+        .grace(Duration::from_secs(10));
+    // Run dry, the plan says what it would come to at the latest. (`mermaid()` draws it.)
+    print!("{}", builder.plan()?);
+    let shutdown = builder.start()?;
 
     let request = server.gate.enter()?;
     shutdown.begin("the lesson is over");

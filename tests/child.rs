@@ -121,6 +121,21 @@ impl Child {
         at
     }
 
+    /// Waits until a signal has stopped it.
+    ///
+    /// # Panics
+    ///
+    /// When nothing does within the bound.
+    pub fn wait_for_its_stop(&self) {
+        let (pid, (send, stopped)) = (self.pid, mpsc::channel());
+        // Taken note of, so that the next stop is another one.
+        thread::spawn(move || {
+            let _ = send.send(waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED));
+        });
+        let stop = stopped.recv_timeout(BOUND);
+        assert!(matches!(stop, Ok(Ok(_))), "it has not stopped within {BOUND:?}: {stop:?}");
+    }
+
     /// Writes a line to the fixture's stdin. Returns the moment just before.
     pub fn tell(&mut self, line: &str) -> Instant {
         let at = Instant::now();

@@ -6,6 +6,7 @@ mod responder;
 mod second_try;
 mod stage;
 mod starve;
+mod table;
 mod unruly;
 
 use std::{env, io::Write, process::ExitCode};
@@ -19,6 +20,7 @@ pub fn play<S: Stage>() -> ExitCode {
     match name.to_str() {
         Some("unruly") => unruly::play::<S>(arguments),
         Some("responder") => responder::play::<S>(),
+        Some("table") => table::play::<S>(arguments),
         Some("second_try") => second_try::play::<S>(arguments),
         _ => {
             say(&format!("no such fixture: {name:?}"));

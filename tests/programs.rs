@@ -57,9 +57,7 @@ impl Programs {
 
     /// The same as the first process of its own world of processes, as in a container; `None` where that is not allowed.
     pub fn first_responder(&self, variables: &[(&str, &str)], monitor: Option<&Monitor>) -> Option<Service> {
-        let unshare = |arguments: &[&str]| Command::new("unshare").args(arguments).status();
-        if !unshare(&["--pid", "--fork", "true"]).is_ok_and(|status| status.success()) {
-            println!("no world of processes of one's own here: nothing was seen");
+        if !may_unshare() {
             return None;
         }
         let arguments = format!("--pid --fork --kill-child {} responder", self.fixtures);
@@ -68,8 +66,27 @@ impl Programs {
         Some(service)
     }
 
+    /// A fixture as the first process of its own world of processes, and the one that keeps that; `None` where it is not
+    /// allowed.
+    pub fn first(&self, arguments: &str) -> Option<Child> {
+        may_unshare().then(|| {
+            let arguments = format!("--pid --fork --kill-child {} {arguments}", self.fixtures);
+            Child::spawn("unshare", &arguments, &[])
+        })
+    }
+
     /// The HTTP service of the examples.
     pub fn service(&self, variables: &[(&str, &str)], monitor: Option<&Monitor>) -> Service {
         Service::start(self.service, "", variables, monitor)
     }
+}
+
+/// Whether there are worlds of processes of one's own here.
+fn may_unshare() -> bool {
+    let status = Command::new("unshare").args(["--pid", "--fork", "true"]).status();
+    let may = status.is_ok_and(|status| status.success());
+    if !may {
+        println!("no world of processes of one's own here: nothing was seen");
+    }
+    may
 }

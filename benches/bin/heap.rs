@@ -1,4 +1,4 @@
-//! Counts allocations: `heap bare|ours|jobs hello|router`. It prints how many there are a request, and how many bytes
+//! Counts allocations: `heap bare|lazy|ours|jobs hello|router`. It prints how many there are a request, and how many bytes
 //! live for each connection that has been asked once and is idle.
 
 #![forbid(unsafe_code)]
@@ -29,7 +29,7 @@ const CONNECTIONS: usize = 1000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = env::args().skip(1).collect();
-    let [stack, kind] = &arguments[..] else { return Err("heap bare|ours|jobs hello|router".into()) };
+    let [stack, kind] = &arguments[..] else { return Err("heap bare|lazy|ours|jobs hello|router".into()) };
     let (stack, kind) = (named(&STACKS, stack)?, named(&KINDS, kind)?);
     raise_limit()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;

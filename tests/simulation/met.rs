@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sundown::Outcome;
+use sundown::{ComponentReport, Outcome, Overdue};
 use sundown_testkit::simulation::Exit;
 
 use crate::{scenario::Scenario, stage::Played};
@@ -15,7 +15,7 @@ pub(crate) struct Met {
 }
 
 /// Each of these is met at least once in five hundred seeds.
-const ALL: [&str; 17] = [
+const ALL: [&str; 20] = [
     "main returned",
     "the shutdown exited",
     "a third interrupt",
@@ -33,6 +33,9 @@ const ALL: [&str; 17] = [
     "panicked",
     "one thread shared",
     "calm",
+    "no longer waited for",
+    "forced before the others",
+    "stopped the rest",
 ];
 
 impl Met {
@@ -55,9 +58,19 @@ impl Met {
         note("clean", report.is_clean());
         note("hurried", report.steps.iter().any(|step| step.step == "hurried"));
         note("one thread shared", report.warnings.iter().any(|warning| warning.contains("share one thread")));
+        let cut =
+            |then: Overdue| report.components.iter().filter_map(|part| part.cut).any(|cut| cut.then == then);
+        note("no longer waited for", cut(Overdue::StopWaiting));
+        note("stopped the rest", cut(Overdue::StopTheRest));
+        let claim = report.steps.iter().find(|step| step.step == "claim").map(|step| step.at);
+        let early = |part: &ComponentReport| {
+            part.cut.is_some_and(|cut| cut.then == Overdue::Force && Some(cut.at) < claim)
+        };
+        note("forced before the others", report.components.iter().any(early));
         let parts = report.components.iter();
-        let outcomes: Vec<_> =
-            parts.flat_map(|part| [&part.drained, &part.claim, &part.conclude, &part.force]).collect();
+        let outcomes: Vec<_> = parts
+            .flat_map(|part| [&part.closed, &part.drained, &part.claim, &part.conclude, &part.force])
+            .collect();
         note("late", outcomes.iter().any(|outcome| **outcome == Outcome::Late));
         note("panicked", outcomes.iter().any(|outcome| matches!(outcome, Outcome::Panicked(_))));
         let told = report.notifiers.iter();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sundown::{Reserve, Signal};
+use sundown::{Overdue, Reserve, Signal};
 use sundown_testkit::{Fault, Method};
 
 /// One service, and one day in its life.
@@ -33,6 +33,8 @@ pub(crate) struct Part {
     pub(crate) kind: Kind,
     /// Places of those that it drains after.
     pub(crate) after: Vec<usize>,
+    /// Its allowance.
+    pub(crate) within: Option<(Duration, Overdue)>,
     pub(crate) mishaps: Vec<Mishap>,
 }
 
@@ -109,7 +111,9 @@ impl Scenario {
         let dice = &mut Dice(fastrand::Rng::with_seed(!seed));
         let grace = dice.one_of(&[300, 1_000, 2_000, 4_000, 10_000, 10_000, 30_000, 600_000]);
         let calm = dice.in_a_hundred(25);
-        let parts = (0..dice.0.usize(0..6)).map(|at| Part::draw(dice, at, calm)).collect::<Vec<_>>();
+        let mut parts = (0..dice.0.usize(0..6)).map(|at| Part::draw(dice, at, calm)).collect::<Vec<_>>();
+        // Dice of their own: who has none of it is what it was without.
+        Dice(fastrand::Rng::with_seed(seed.rotate_left(32))).allowances(&mut parts, grace);
         let owns_process = dice.in_a_hundred(70);
         Scenario {
             grace: ms(grace),
@@ -187,7 +191,7 @@ impl Part {
     fn draw(dice: &mut Dice, at: usize, calm: bool) -> Self {
         let after = (0..at).filter(|_| dice.in_a_hundred(30)).collect();
         let kind = dice.one_of(&[Kind::Jobs, Kind::Store, Kind::Store, Kind::Gate]);
-        Part { kind, after, mishaps: dice.mishaps(&Method::OF_COMPONENTS, calm) }
+        Part { kind, after, within: None, mishaps: dice.mishaps(&Method::OF_COMPONENTS, calm) }
     }
 
     pub(crate) fn is_wrong(&self) -> bool {
@@ -250,6 +254,19 @@ impl Dice {
             }
         }
         mishaps
+    }
+
+    /// In some services only.
+    fn allowances(&mut self, parts: &mut [Part], grace: u64) {
+        if self.in_a_hundred(60) {
+            return;
+        }
+        for part in parts {
+            let length = ms(self.one_of(&[1, 200, 1_000, grace / 4, grace]));
+            let overdue =
+                self.one_of(&[Overdue::StopWaiting, Overdue::Force, Overdue::Force, Overdue::StopTheRest]);
+            part.within = self.in_a_hundred(60).then_some((length, overdue));
+        }
     }
 
     fn reserves(&mut self, grace: u64) -> Vec<(Reserve, Duration)> {

@@ -137,7 +137,7 @@ impl Stage<'_> {
     fn add(&self, builder: Builder, at: usize, part: &Part, shop: &Shop) -> Builder {
         let name = format!("part-{at}");
         let after = part.after.iter().map(|other| format!("part-{other}"));
-        match shop {
+        let builder = match shop {
             Shop::Gate(gate) => builder.component(&name, self.faulty(gate.clone(), &name, &part.mishaps)),
             Shop::Jobs(jobs) if part.kind == Kind::Jobs => {
                 builder.component(&name, self.faulty(jobs.clone(), &name, &part.mishaps))
@@ -148,7 +148,8 @@ impl Stage<'_> {
                 builder.component(&name, self.faulty(store, &name, &part.mishaps))
             }
         }
-        .after(after)
+        .after(after);
+        part.within.into_iter().fold(builder, |builder, (time, overdue)| builder.within(time, overdue))
     }
 
     fn faulty<T>(&self, inner: T, name: &str, mishaps: &[Mishap]) -> Faulty<T> {

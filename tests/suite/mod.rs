@@ -13,6 +13,7 @@ fn on_each_flavour<C: Copy>(cases: &[C]) -> Vec<(&'static str, C)> {
 mod adapters;
 mod components;
 mod ends;
+mod escalation;
 mod notifiers;
 mod refusals;
 mod scarcity;

@@ -56,7 +56,7 @@ fn an_order_that_cannot_work_is_refused_by_name() {
 #[test]
 fn an_order_before_any_component_is_refused() {
     let error = refusal(|builder| builder.after(["http"]).component("http", Gate::new()));
-    assert_eq!(error, "`after` names an order, but no component was added before it");
+    assert_eq!(error, "`after` speaks of the component added last, but none was added before it");
 }
 
 #[test]

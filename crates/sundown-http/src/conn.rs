@@ -253,13 +253,17 @@ impl Conn {
     /// Notes how far what was just read has come. A head may end in one read and have begun in another.
     #[inline]
     pub(crate) fn note_read(&self, read: &[u8]) {
-        let last =
-            |bytes: &[u8], before| bytes.iter().fold(before, |last, byte| (last << 8) | u32::from(*byte));
         match read {
-            [] => {}
-            [.., a, b, c] => self.last_read.store(last(&[*a, *b, *c], 0), Ordering::Relaxed),
-            few => self.last_read.store(last(few, self.last_read.load(Ordering::Relaxed)), Ordering::Relaxed),
+            [.., a, b, c] => self.last_read.store(u32::from_be_bytes([0, *a, *b, *c]), Ordering::Relaxed),
+            few => self.note_few(few),
         }
+    }
+
+    #[cold]
+    fn note_few(&self, read: &[u8]) {
+        let before = self.last_read.load(Ordering::Relaxed);
+        let last = read.iter().fold(before, |last, byte| (last << 8) | u32::from(*byte));
+        self.last_read.store(last, Ordering::Relaxed);
     }
 
     /// Whether what was read last does not end with the end of a head.

@@ -218,4 +218,5 @@ impl<S: fmt::Debug, M> fmt::Debug for GoingAway<S, M> {
 }
 
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests;

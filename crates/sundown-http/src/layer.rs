@@ -179,4 +179,5 @@ impl<S> Answering<S> {
 }
 
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests;

@@ -280,6 +280,7 @@ impl fmt::Debug for Responder {
 }
 
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use std::{
         future::{Ready, ready},

@@ -48,3 +48,6 @@ impl Future for Sleep {
 }
 
 impl hyper::rt::Sleep for Sleep {}
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,7 @@ mod records;
 mod rescue;
 mod session;
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests;
 mod turn;
 

@@ -23,6 +23,9 @@
 //! `busy` bracket is an `AcqRel` exchange at both ends, so that a rescue which sees it clear also sees the bytes that
 //! were read inside it. With less, the rescue could close a connection whose request head the runtime has just read.
 
+#[cfg(all(test, loom))]
+use loom::sync::atomic::{AtomicU32, Ordering};
+#[cfg(not(all(test, loom)))]
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const PHASE: u32 = 0b111;
@@ -58,18 +61,6 @@ pub(crate) enum Phase {
     Framed,
 }
 
-/// By number. (There are no others; as many as three bits can tell.)
-const PHASES: [Phase; 8] = [
-    Phase::Idle,
-    Phase::Handler,
-    Phase::Responding,
-    Phase::Taken,
-    Phase::Upgraded,
-    Phase::Framed,
-    Phase::Framed,
-    Phase::Framed,
-];
-
 /// What the runtime has read where a request may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
@@ -104,9 +95,17 @@ pub(crate) struct Lost;
 #[derive(Debug, Default)]
 pub(crate) struct Word(AtomicU32);
 
+/// (There are no others; as many as three bits can tell.)
 #[inline]
 fn phase(word: u32) -> Phase {
-    PHASES[(word & PHASE) as usize]
+    match word & PHASE {
+        0 => Phase::Idle,
+        1 => Phase::Handler,
+        2 => Phase::Responding,
+        3 => Phase::Taken,
+        4 => Phase::Upgraded,
+        _ => Phase::Framed,
+    }
 }
 
 impl Word {
@@ -203,7 +202,7 @@ impl Word {
             Phase::Idle => {}
             Phase::Taken => return Err(Lost),
             // Body bytes, or a tunnel's: nobody's decision depends on them.
-            _ => return Ok(Reading { idle: false, head: false }),
+            _ => return Ok(Reading::Besides),
         }
         // Only the runtime's task sets it, and it does one thing at a time: an addition is a fetch_or, and cheaper.
         let before = self.0.fetch_add(BUSY, Ordering::AcqRel);
@@ -211,19 +210,17 @@ impl Word {
         if phase(before) == Phase::Taken {
             Err(Lost)
         } else {
-            Ok(Reading { idle: true, head: before & HEAD != 0 })
+            Ok(if before & HEAD == 0 { Reading::First } else { Reading::More })
         }
     }
 
     #[inline]
     pub(crate) fn end_read(&self, reading: Reading, read: Read) {
-        if !reading.idle {
-            return;
-        }
         // While it is busy nobody else changes the word.
-        match read {
-            Read::Nothing => drop(self.0.fetch_sub(BUSY, Ordering::AcqRel)),
-            Read::Head if !reading.head => drop(self.0.fetch_add(HEAD - BUSY, Ordering::AcqRel)),
+        match (reading, read) {
+            (Reading::Besides, _) => {}
+            (_, Read::Nothing) => drop(self.0.fetch_sub(BUSY, Ordering::AcqRel)),
+            (Reading::First, Read::Head) => drop(self.0.fetch_add(HEAD - BUSY, Ordering::AcqRel)),
             _ => {
                 let _ = self.update(|word| {
                     let word = word & !BUSY;
@@ -329,13 +326,20 @@ pub(crate) enum Flushed {
 
 /// A read of the runtime's under way.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reading {
-    idle: bool,
-    /// Part of a head was known before.
-    head: bool,
+pub(crate) enum Reading {
+    /// Where no request can begin.
+    Besides,
+    /// Of a request of which nothing is known yet.
+    First,
+    /// Of one that has begun.
+    More,
 }
 
+#[cfg(all(test, loom))]
+mod models;
+
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use std::{sync::Barrier, thread};
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use jsonschema::Validator;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
-use sundown::{HandOver, Jobs, Key, LeftOver, Notifier, Past, Reason, Reserve, Shutdown, Uuid};
+use sundown::{HandOver, Jobs, Key, LeftOver, Notifier, Overdue, Past, Reason, Reserve, Shutdown, Uuid};
 use sundown_notify::{LogLine, Webhook};
 use sundown_tokio::Tokio;
 
@@ -81,10 +81,13 @@ async fn told() -> Vec<Value> {
     let paper = Paper::default();
     let (jobs, broken) = (Jobs::new(), Jobs::new());
     let gate = sundown::Gate::new();
+    let plugin = Shutdown::embedded(Tokio::current()).component("gate", gate.clone()).start().unwrap();
     let shutdown = Shutdown::embedded(Tokio::current())
+        .component("plugin", plugin)
         .component("jobs", jobs.clone())
         .component("broken", broken.clone())
         .component("gate", gate.clone())
+        .within(Duration::from_nanos(1), Overdue::StopWaiting)
         .hand_over_to(Webhook::new(monitor.url()).unwrap().batch(2, 1 << 20))
         .tell(LogLine::to(paper.clone()).with_payloads())
         .at_release("nothing", async {})
@@ -120,6 +123,8 @@ async fn events_are_as_the_schema_says_and_have_no_field_that_it_does_not_descri
         assert!(events.iter().filter(of_type).count() >= 2, "{type} is told by both");
     }
     assert!(events.iter().any(|event| event["data"].get("error").is_some()), "there is a broken payload");
+    let cut = |event: &Value| event["data"]["components"][2]["cut"]["then"] == "stop-waiting";
+    assert!(events.iter().any(cut), "there is a component whose allowance was over");
     let events = Value::Array(events);
     assert_valid(&schema(), &events);
     assert_valid(&strict(), &events);

@@ -33,7 +33,8 @@ fn shut_down(world: &World, method: Method, fault: &Fault) -> Report {
 fn outcome_of(report: &Report, method: Method) -> Outcome {
     let (part, taker) = (&report.components[0], &report.notifiers[0]);
     match method {
-        Method::Close | Method::Drained => part.drained.clone(),
+        Method::Close => part.closed.clone(),
+        Method::Drained => part.drained.clone(),
         Method::InFlight => part.in_flight.clone(),
         Method::Claim => part.claim.clone(),
         Method::Conclude => part.conclude.clone(),

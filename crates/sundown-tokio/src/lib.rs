@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod interrupt;
 mod socket;
 mod task;
 
@@ -16,7 +17,7 @@ use std::{
 use sundown::{AbortHandle, Accept, BoxFuture, Drive, Runtime};
 use tokio::runtime::{self, Handle};
 
-pub use self::task::Task;
+pub use self::{interrupt::Interrupt, task::Task};
 
 /// A tokio runtime, current-thread or multi-thread, for [`sundown::Shutdown`].
 #[derive(Clone, Debug)]

@@ -17,9 +17,40 @@ use tokio::task::{JoinError, JoinHandle};
 /// which the report then has. A task that had to be aborted is lost, and the report says so. Dropped without a
 /// shutdown, the component lets go of its task, which goes on.
 ///
-/// A `JoinSet` is a component as the task that joins it: `Task::new(tokio::spawn(set.join_all()))`.
+/// A `JoinSet` is a component as the task that joins it: `Task::new(tokio::spawn(set.join_all()))`. The first panic among
+/// its tasks is reported, and aborts the others, as `join_all` does. Where they are to go on,
+/// [`on_drain`](sundown::on_drain) joins them in another way, and makes a component of whatever else there is to wait for.
 ///
 /// Any number may wait in `drained`, which is cancel safe. This crate's front page has an example.
+///
+/// # Examples
+///
+/// A `TaskTracker` of tokio-util's, and the `CancellationToken` by which its tasks are told to end:
+///
+/// ```
+/// # use std::time::Duration;
+/// use sundown::{Shutdown, on_drain};
+/// use sundown_tokio::Tokio;
+/// use tokio_util::{sync::CancellationToken, task::TaskTracker};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+/// tasks.spawn(stop.clone().cancelled_owned());
+///
+/// let (draining, running) = (tasks.clone(), tasks.clone());
+/// let component = on_drain(async move |_deadline| {
+///     stop.cancel();
+///     draining.close();
+///     draining.wait().await;
+/// });
+/// let shutdown = Shutdown::embedded(Tokio::current())
+///     .component("tasks", component.counted(move || running.len()))
+///     .grace(Duration::from_secs(2))
+///     .start()?;
+/// shutdown.begin("the example is over"); // or, from a token: `token.cancelled().await`, then this
+/// assert!(shutdown.finished().await.is_clean());
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Task<T>(Spawned<Joining<T>>);
 

@@ -1,11 +1,11 @@
 //! What a part of the service promises the shutdown.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::{Claims, Deadline, Receipt, Watch};
+use crate::{Claims, Deadline, Receipt, Watch, report::Short};
 
 /// A part of a service that takes work and can be brought to an end: a server, a job store, a consumer.
 ///
@@ -18,7 +18,11 @@ use crate::{Claims, Deadline, Receipt, Watch};
 /// 3. [`conclude`](Self::conclude), when it is known who took what over;
 /// 4. [`force`](Self::force), even past the deadline.
 ///
-/// A component can be asked again all the same, by wrappers, tests, and an embedded shutdown inside another:
+/// Where a component is to be [forced](crate::Overdue::Force) when its allowance is over, all of 2 and then 4 come at that
+/// time, before 3.
+///
+/// A component can be asked again all the same, by wrappers, tests, an embedded shutdown inside another, and whoever has
+/// it [leave](crate::Handle::remove_component) when a shutdown begins:
 /// [`close`](Self::close), [`claim`](Self::claim) and [`force`](Self::force) are idempotent,
 /// [`drained`](Self::drained) can be dropped and asked again, and when a shutdown is over the component may join
 /// another, which finds nothing.
@@ -73,8 +77,11 @@ pub trait Drainable: Send + Sync + 'static {
 
     /// Resolves when nothing is in flight. It cannot fail: an outcome is data.
     ///
-    /// Called after `close`, and dropped at the claim if it has not resolved. Dropped, it takes nothing with it: it can
-    /// be asked again.
+    /// Called after `close`.
+    ///
+    /// # Cancel safety
+    ///
+    /// It must be: it is dropped at the claim if it has not resolved, takes nothing with it, and can be asked again.
     async fn drained(&self);
 
     /// Names and ages of what is in flight, for the report. Returns at once.
@@ -93,6 +100,10 @@ pub trait Drainable: Send + Sync + 'static {
 
     /// What was taken over and what was not: answer clients, give leases back. Bounded by
     /// [`Receipt::deadline`].
+    ///
+    /// # Cancel safety
+    ///
+    /// It is asked once. If it outlasts the shutdown it is dropped where it waits; what it had done by then stands.
     async fn conclude(&self, receipt: &Receipt) {
         let _ = receipt;
     }
@@ -137,6 +148,9 @@ impl<T: Drainable + ?Sized> Drainable for std::sync::Arc<T> {
 pub struct InFlight {
     total: Option<usize>,
     units: Vec<Unit>,
+    /// How many had ended when these were counted, if the jobs of a [`Jobs`](crate::Jobs) are among them.
+    #[serde(skip)]
+    ended: Option<usize>,
 }
 
 /// One piece of work in flight.
@@ -159,14 +173,14 @@ impl InFlight {
 
     /// So many, without names.
     pub fn counted(total: usize) -> Self {
-        InFlight { total: Some(total), units: Vec::new() }
+        InFlight { total: Some(total), ..Self::default() }
     }
 
     /// Those named, of which the first [`NAMED`](Self::NAMED) are kept and all are counted.
     pub fn named(units: impl IntoIterator<Item = Unit>) -> Self {
         let mut units = units.into_iter();
         let named: Vec<_> = units.by_ref().take(Self::NAMED).collect();
-        InFlight { total: Some(named.len() + units.count()), units: named }
+        InFlight { total: Some(named.len() + units.count()), units: named, ended: None }
     }
 
     /// At least so many in all, named or not.
@@ -174,6 +188,29 @@ impl InFlight {
     pub fn at_least(mut self, total: usize) -> Self {
         self.total = Some(self.total.map_or(total, |counted| counted.max(total)));
         self
+    }
+
+    /// What several parts have in flight together, each under its own name. One that does not count is one unit.
+    pub(crate) fn of_parts(parts: impl IntoIterator<Item = (String, InFlight)>) -> Self {
+        let mut all = InFlight { total: Some(0), ..Self::default() };
+        for (part, InFlight { total, units, ended }) in parts {
+            all.total = all.total.map(|sum| sum + total.unwrap_or(1));
+            all.ended = all.ended.map_or(ended, |sum| Some(sum + ended.unwrap_or(0)));
+            let unknown = || Unit { name: part.clone(), age: None };
+            let named = units.into_iter().map(|unit| Unit { name: format!("{part}/{}", unit.name), ..unit });
+            all.units.extend(named.chain(total.is_none().then(unknown)));
+        }
+        all.units.truncate(Self::NAMED);
+        all
+    }
+
+    /// So many jobs had ended when these were counted.
+    pub(crate) fn with_ended(self, ended: usize) -> Self {
+        InFlight { ended: Some(ended), ..self }
+    }
+
+    pub(crate) fn ended(&self) -> Option<usize> {
+        self.ended
     }
 
     /// How many, if the component counts.
@@ -184,5 +221,26 @@ impl InFlight {
     /// The first of them, by name.
     pub fn units(&self) -> &[Unit] {
         &self.units
+    }
+}
+
+/// How many, then the first by name: `3 in flight, image-17 (1.204 s), image-18 (12 ms), and 1 more`.
+impl fmt::Display for InFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.total {
+            Some(total) => write!(f, "{total} in flight")?,
+            None => f.write_str("in flight: unknown")?,
+        }
+        for unit in &self.units {
+            write!(f, ", {}", unit.name)?;
+            if let Some(age) = unit.age {
+                write!(f, " ({})", Short(age))?;
+            }
+        }
+        let more = self.total.map_or(0, |total| total.saturating_sub(self.units.len()));
+        if more > 0 && !self.units.is_empty() {
+            write!(f, ", and {more} more")?;
+        }
+        Ok(())
     }
 }

@@ -1,22 +1,34 @@
 //! Permission to start, and a count of what was permitted.
 //!
-//! One word holds both: the count in the upper bits, *closed* in the lowest. That makes `enter` one atomic step: work
-//! is either counted before the gate closed or refused, and nothing slips in between.
+//! One word holds both: the count in the middle bits, *closed* in the lowest. That makes `enter` one atomic step: work
+//! is either counted before the gate closed or refused, and nothing slips in between. Above the count is the number of
+//! all who have entered, for those who wait for a moment that passes: see `quiet`.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+mod quiet;
+
+use std::{future::Future, sync::Arc};
 
 use async_trait::async_trait;
 
+use self::quiet::Quiet;
 use crate::{
     Deadline, Drainable, InFlight,
     latch::{Latch, Waiting},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
-const CLOSED: usize = 1;
-const ONE: usize = 2;
+const CLOSED: u64 = 1;
+/// Somebody waits for a moment with nobody inside.
+const AWAITED: u64 = 2;
+/// One who is inside: there is room for 2³⁴.
+const ONE: u64 = 4;
+/// One who has entered; the number starts again after 2²⁸.
+const ENTERED: u64 = 1 << 36;
+
+/// How many are inside.
+fn inside(state: u64) -> u64 {
+    state % ENTERED / ONE
+}
 
 /// A gate that anonymous work passes: it counts what is inside, refuses newcomers once closed, and tells when the last
 /// one has left.
@@ -43,10 +55,11 @@ pub struct Gate {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// `inside * ONE + closed`.
-    state: AtomicUsize,
+    /// `entered * ENTERED + inside * ONE + awaited * AWAITED + closed`.
+    state: AtomicU64,
     closed: Latch,
     empty: Latch,
+    quiet: Quiet,
 }
 
 /// Waits for `closed`.
@@ -80,9 +93,11 @@ impl Gate {
     /// # Errors
     ///
     /// [`Draining`] once the gate is closed.
+    #[inline]
     pub fn enter(&self) -> Result<Guard, Draining> {
-        // Acquire: what was done before `close` (a deadline noted, a flag set) is seen by whoever is refused.
-        let before = self.shared.state.fetch_add(ONE, Ordering::Acquire);
+        // Relaxed: the count stands for itself, and the addition keeps what came before it in the word's order. What was
+        // done before `close` (a deadline noted, a flag set) is seen by whoever is refused, since it leaves again.
+        let before = self.shared.state.fetch_add(ENTERED + ONE, Ordering::Relaxed);
         let guard = Guard { shared: self.shared.clone() };
         // Who is refused has been counted for a moment; dropping the guard takes that back, and wakes the drain if it
         // had been misled.
@@ -97,18 +112,19 @@ impl Gate {
         if before & CLOSED == 0 {
             self.shared.closed.open();
         }
-        if before / ONE == 0 {
+        if inside(before) == 0 {
             self.shared.empty.open();
         }
     }
 
-    /// Resolves when the gate is closed: the moment for whoever brings work to stop bringing it.
+    /// Resolves when the gate is closed: the moment for whoever brings work to stop bringing it, and what frameworks take
+    /// as the signal of a graceful shutdown.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub async fn closed(&self) {
-        Waiting::new(UntilClosed(self.clone())).await;
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
+        Waiting::new(UntilClosed(self.clone()))
     }
 
     /// Whether [`close`](Self::close) was called.
@@ -118,7 +134,7 @@ impl Gate {
 
     /// How many are inside now.
     pub fn inside(&self) -> usize {
-        self.shared.state.load(Ordering::Acquire) / ONE
+        inside(self.shared.state.load(Ordering::Acquire)) as usize
     }
 
     /// Whether it is closed and everyone has left.
@@ -131,8 +147,8 @@ impl Gate {
     /// # Cancel safety
     ///
     /// Cancel safe: dropping the future loses nothing.
-    pub async fn empty(&self) {
-        Waiting::new(self.clone()).await;
+    pub fn empty(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
+        Waiting::new(self.clone())
     }
 }
 
@@ -159,11 +175,19 @@ pub struct Guard {
 }
 
 impl Drop for Guard {
+    #[inline]
     fn drop(&mut self) {
         // AcqRel: the work done inside happens before `empty` resolves. Release publishes this guard's work; Acquire
         // lets the one that leaves last, and opens the latch, see the work of all the others.
-        if self.shared.state.fetch_sub(ONE, Ordering::AcqRel) == ONE | CLOSED {
+        let before = self.shared.state.fetch_sub(ONE, Ordering::AcqRel);
+        if inside(before) != 1 {
+            return;
+        }
+        if before & CLOSED != 0 {
             self.shared.empty.open();
+        }
+        if before & AWAITED != 0 {
+            self.shared.moment(before);
         }
     }
 }

@@ -49,15 +49,19 @@ pub trait Host: Send + Sync + UnwindSafe + RefUnwindSafe + 'static {
     /// Takes the process: its signals and its end. Returns whether nobody had it.
     fn own(&self) -> bool;
 
-    /// Gives the process back, if its signals were never listened to.
+    /// Gives the process back: its signals do what they would do without a shutdown. When this returns, none is delivered
+    /// any more, and somebody else can take it.
     fn disown(&self);
 
-    /// Delivers the signals that arrive from now on.
+    /// Delivers the signals that are wanted, from now on. To be called by who owns the process.
     ///
     /// # Errors
     ///
     /// When they cannot be listened to.
     fn listen(&self, signals: Signals) -> io::Result<()>;
+
+    /// Does what a signal would have done without a shutdown: ends the process, stops it, or nothing.
+    fn act_by_default(&self, signal: Signal);
 
     /// Ends the process at once, without destructors and exit hooks.
     fn exit(&self, status: i32);
@@ -72,23 +76,31 @@ pub trait Awaited {
     fn block(&mut self, until: Option<Instant>) -> bool;
 }
 
-/// Where a host puts the signals that arrive.
-pub struct Signals(Sender<Event>);
+/// Where a host puts the signals that arrive, and which of them are wanted.
+pub struct Signals {
+    mailbox: Sender<Event>,
+    wanted: Vec<Signal>,
+}
 
 impl Signals {
-    pub(crate) fn new(mailbox: Sender<Event>) -> Self {
-        Signals(mailbox)
+    pub(crate) fn new(mailbox: Sender<Event>, wanted: Vec<Signal>) -> Self {
+        Signals { mailbox, wanted }
+    }
+
+    /// Those that are to be delivered. The others go on doing what they do.
+    pub fn wanted(&self) -> &[Signal] {
+        &self.wanted
     }
 
     /// Tells the shutdown. Returns whether there still is one.
     pub fn deliver(&self, at: Instant, signal: Signal) -> bool {
-        self.0.send(Event::Signal(at, signal)).is_ok()
+        self.mailbox.send(Event::Signal(at, signal)).is_ok()
     }
 }
 
 impl fmt::Debug for Signals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Signals")
+        f.debug_struct("Signals").field("wanted", &self.wanted).finish_non_exhaustive()
     }
 }
 
@@ -134,11 +146,16 @@ impl Host for System {
     }
 
     fn disown(&self) {
+        signals::leave();
         OWNED.store(false, Ordering::Release);
     }
 
     fn listen(&self, signals: Signals) -> io::Result<()> {
         signals::listen(signals)
+    }
+
+    fn act_by_default(&self, signal: Signal) {
+        signals::act_by_default(signal);
     }
 
     fn exit(&self, status: i32) {

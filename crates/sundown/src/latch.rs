@@ -16,17 +16,20 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{
-        Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError},
     task::{Context, Poll, Waker},
     time::Instant,
 };
 
 use slab::Slab;
 
-use crate::host::Awaited;
+use crate::{
+    host::Awaited,
+    sync::{
+        Condvar, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// A one-shot flag with waiters, tasks and threads alike.
 #[derive(Debug, Default)]
@@ -60,6 +63,11 @@ impl Latch {
         for (_, waker) in wakers {
             swallow(|| waker.wake());
         }
+    }
+
+    /// Whether a task waits. Asked after the flag was set: who registers later sees that it is.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Sets the flag and wakes everyone.
@@ -122,11 +130,17 @@ pub fn swallow(foreign: impl FnOnce()) {
 pub(crate) struct Waiting<T: AsRef<Latch>> {
     owner: T,
     slot: Option<usize>,
+    /// What is in the slot.
+    left: Option<Waker>,
 }
 
 impl<T: AsRef<Latch>> Waiting<T> {
     pub(crate) fn new(owner: T) -> Self {
-        Waiting { owner, slot: None }
+        Waiting { owner, slot: None, left: None }
+    }
+
+    pub(crate) fn owner(&self) -> &T {
+        &self.owner
     }
 }
 
@@ -139,7 +153,13 @@ impl<T: AsRef<Latch> + Unpin> Future for Waiting<T> {
         if latch.is_set() {
             return Poll::Ready(());
         }
-        latch.register(&mut this.slot, cx.waker());
+        // Who is polled often, as a reader is, takes the lock once: a slot is emptied only when the flag is set.
+        if !this.left.as_ref().is_some_and(|left| left.will_wake(cx.waker())) {
+            // Both run foreign code: if either panics, the slot's content is not known.
+            this.left = None;
+            latch.register(&mut this.slot, cx.waker());
+            this.left = Some(cx.waker().clone());
+        }
         if latch.is_set() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
@@ -170,6 +190,19 @@ impl Awaited for &Latch {
 
 /// A latch that its waiters share.
 pub(crate) type Shared = Arc<Latch>;
+
+#[cfg(test)]
+impl Latch {
+    /// How many tasks wait.
+    pub(crate) fn waiters(&self) -> usize {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// For how many there is room.
+    pub(crate) fn room(&self) -> usize {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).capacity()
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -205,7 +238,7 @@ mod tests {
             let mut waiting = Waiting::new(&latch);
             assert!(Pin::new(&mut waiting).poll(&mut Context::from_waker(Waker::noop())).is_pending());
         }
-        assert!(latch.waiting.lock().unwrap().capacity() <= 4);
+        assert!(latch.room() <= 4);
     }
 
     #[test]

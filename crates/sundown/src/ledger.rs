@@ -4,22 +4,29 @@
 //! the claim found, so that the hand-over, the receipt and the report speak of the same jobs: those whose word went to
 //! *taken* by the ledger's own hand, and those that were just ending by themselves, whose words say how.
 
+mod parent;
+
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock, PoisonError},
 };
 
 use serde::Serialize;
 
+use self::parent::{Parent, pass};
 use crate::{
-    Deadline, Reason,
+    Deadline, Reason, Report,
     host::DynHost,
     jobs::{Ended, Fate, IncompleteJob, JobId, Key, LeftOver, Unfinished},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
+///
+/// That of a child without a taker [passes on](Ledger::pass_on) what it has to its parent's, which offers it: a job is then
+/// in both, and its one word says the same in both.
 pub(crate) struct Ledger {
     host: DynHost,
     /// Why the shutdown began; set before the claim.
@@ -30,15 +37,21 @@ pub(crate) struct Ledger {
 
 #[derive(Default)]
 struct Books {
-    jobs: Vec<IncompleteJob>,
-    /// How many jobs of each component had ended by themselves when it was claimed, of those that it had in flight
-    /// when it was looked at.
-    ended_since: Vec<(Arc<str>, usize)>,
+    jobs: Vec<Listed>,
+    /// How many jobs of each component had ended by themselves when it was claimed.
+    ended_of: Vec<(Arc<str>, usize)>,
     ended: Ended,
     /// The hand-over is over: what comes now is offered to nobody.
     settled: bool,
     /// The report is written: what comes now is in no list, and so is not taken.
     closed: bool,
+    parent: Parent,
+}
+
+struct Listed {
+    /// The component that had it: here, whatever else it is called.
+    of: Arc<str>,
+    job: IncompleteJob,
 }
 
 impl Ledger {
@@ -63,26 +76,39 @@ impl Ledger {
         if books.settled {
             job.settle(false);
         }
-        books.jobs.push(job);
+        books.jobs.push(Listed { of: component.clone(), job: job.clone() });
+        let parent = books.parent.told();
+        drop(books);
+        pass(job, parent);
         taken
     }
 
     /// Lists what an earlier process left.
     fn add(&self, job: LeftOver, component: &Arc<str>) {
-        let job = job.taken(self.host.now()).of(component);
+        self.list(job.taken(self.host.now()).of(component), component);
+    }
+
+    /// Lists a job that was taken before.
+    fn list(&self, job: IncompleteJob, component: &Arc<str>) {
         let mut books = self.books();
         if books.settled {
             job.settle(false);
         }
-        if !books.closed {
-            books.jobs.push(job);
+        if books.closed {
+            return;
         }
+        books.jobs.push(Listed { of: component.clone(), job: job.clone() });
+        let parent = books.parent.told();
+        drop(books);
+        pass(job, parent);
     }
 
     /// What is to be handed over now: what was taken, and what may be lost in mid-commit.
     pub(crate) fn offered(&self) -> Vec<IncompleteJob> {
         let offered = |fate| matches!(fate, Fate::Taken | Fate::Committing | Fate::InDoubt);
-        self.books().jobs.iter().filter(|job| offered(job.fate())).map(IncompleteJob::listed).collect()
+        let books = self.books();
+        let jobs = books.jobs.iter().map(|listed| &listed.job);
+        jobs.filter(|job| offered(job.fate())).map(IncompleteJob::listed).collect()
     }
 
     /// The hand-over is over. `hung`: nobody can know how far it came.
@@ -92,7 +118,7 @@ impl Ledger {
         }
         let mut books = self.books();
         books.settled = true;
-        for job in &books.jobs {
+        for Listed { job, .. } in &books.jobs {
             job.settle(false);
         }
     }
@@ -103,7 +129,7 @@ impl Ledger {
         let Ended { completed, failed, in_doubt } = books.ended;
         let mut report =
             JobsReport { completed, failed, unnamed_in_doubt: in_doubt, ..JobsReport::default() };
-        for job in &books.jobs {
+        for Listed { job, .. } in &books.jobs {
             let line = JobLine {
                 id: job.id().clone(),
                 key: job.key(),
@@ -129,7 +155,7 @@ impl Ledger {
         {
             let mut books = self.books();
             books.closed = true;
-            for job in &books.jobs {
+            for Listed { job, .. } in &books.jobs {
                 job.settle(false);
                 job.give_up();
             }
@@ -139,29 +165,27 @@ impl Ledger {
 
     /// What the claim found, for whoever may drop it: payloads are the user's.
     pub(crate) fn empty(&self) -> Vec<IncompleteJob> {
-        std::mem::take(&mut self.books().jobs)
+        let jobs = std::mem::take(&mut self.books().jobs);
+        jobs.into_iter().map(|listed| listed.job).collect()
     }
 
     pub(crate) fn of(&self, component: &str) -> Vec<IncompleteJob> {
-        self.books()
-            .jobs
-            .iter()
-            .filter(|job| job.component() == component)
-            .map(IncompleteJob::listed)
-            .collect()
-    }
-
-    /// How much of what a component had in flight is accounted for: its jobs that the claim has found, and those that
-    /// ended just before.
-    pub(crate) fn accounted(&self, component: &str) -> usize {
         let books = self.books();
-        let own = |job: &&IncompleteJob| job.component() == component && !job.is_left_over();
-        let listed = books.jobs.iter().filter(own).count();
-        let ended = books.ended_since.iter().filter(|(of, _)| **of == *component).map(|(_, count)| count);
-        listed + ended.sum::<usize>()
+        let own = books.jobs.iter().filter(|listed| *listed.of == *component);
+        own.map(|listed| listed.job.listed()).collect()
     }
 
-    fn books(&self) -> std::sync::MutexGuard<'_, Books> {
+    /// How much of what a component had in flight is accounted for: its jobs that the claim has found, and those that have
+    /// ended since it was looked at, when so many had, if it counts them.
+    pub(crate) fn accounted(&self, component: &str, ended_then: Option<usize>) -> usize {
+        let books = self.books();
+        let own = |listed: &&Listed| *listed.of == *component && !listed.job.is_left_over();
+        let listed = books.jobs.iter().filter(own).count();
+        let ended = books.ended_of.iter().filter(|(of, _)| **of == *component).map(|(_, count)| count);
+        listed + ended_then.map_or(0, |then| ended.sum::<usize>().saturating_sub(then))
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -190,16 +214,28 @@ impl Claims {
         self.ledger.add(job, &self.component);
     }
 
-    /// So many of those that were in flight have ended since somebody asked.
-    pub(crate) fn ended_since(&self, count: usize) {
-        self.ledger.books().ended_since.push((self.component.clone(), count));
+    /// So many have ended by themselves before the claim.
+    pub(crate) fn ended(&self, count: usize) {
+        let mut books = self.ledger.books();
+        books.ended_of.push((self.component.clone(), count));
+        let parent = books.parent.told();
+        drop(books);
+        if let Some(parent) = parent {
+            parent.ended(count);
+        }
     }
 
     pub(crate) fn count(&self, ended: Ended) {
-        let sum = &mut self.ledger.books().ended;
+        let mut books = self.ledger.books();
+        let sum = &mut books.ended;
         sum.completed += ended.completed;
         sum.failed += ended.failed;
         sum.in_doubt += ended.in_doubt;
+        let parent = books.parent.told();
+        drop(books);
+        if let Some(parent) = parent {
+            parent.count(ended.of_a_child());
+        }
     }
 }
 
@@ -246,6 +282,11 @@ impl Receipt {
         self.notes.seen_to.store(true, Ordering::Release);
     }
 
+    /// The component is a shutdown of its own, and this is what it did; whether its jobs are in this ledger.
+    pub(crate) fn inner(&self, report: Report, passed_on: bool) {
+        let _ = self.notes.inner.set((Box::new(report), passed_on));
+    }
+
     /// Adds to a count in the component's part of the report: what it did, and how often.
     pub fn note(&self, what: &'static str, count: u64) {
         self.notes.add(what, count);
@@ -263,6 +304,7 @@ impl fmt::Debug for Receipt {
 pub(crate) struct Notes {
     counts: Mutex<Vec<(&'static str, u64)>>,
     seen_to: AtomicBool,
+    inner: OnceLock<(Box<Report>, bool)>,
 }
 
 impl Notes {
@@ -281,6 +323,11 @@ impl Notes {
 
     pub(crate) fn seen_to(&self) -> bool {
         self.seen_to.load(Ordering::Acquire)
+    }
+
+    /// What a component did that is a shutdown of its own, and whether its jobs are in the ledger of this one.
+    pub(crate) fn inner(&self) -> Option<&(Box<Report>, bool)> {
+        self.inner.get()
     }
 }
 
@@ -301,6 +348,19 @@ pub struct JobsReport {
     /// Commits that were dropped unfinished before the shutdown began, and what a component had in flight whose claim
     /// panicked or hung before it could name it.
     pub unnamed_in_doubt: u64,
+}
+
+impl JobsReport {
+    /// Adds what a component says that has accounted for its jobs itself.
+    pub(crate) fn add(&mut self, component: &str, own: &JobsReport) {
+        let named =
+            |line: &JobLine| JobLine { component: format!("{component}/{}", line.component), ..line.clone() };
+        self.completed += own.completed;
+        self.failed += own.failed;
+        self.handed_over.extend(own.handed_over.iter().map(named));
+        self.unacknowledged.extend(own.unacknowledged.iter().map(named));
+        self.in_doubt.extend(own.in_doubt.iter().map(named));
+    }
 }
 
 /// One job of the report.

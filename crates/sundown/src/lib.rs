@@ -13,12 +13,14 @@
 //! What a service deals with:
 //!
 //! * [`Shutdown`] is set up once, with the components and their order, and owns signals and exit;
-//! * a [`Watch`] tells tasks that the service is draining, and [`Readiness`] tells the load balancer;
+//! * a [`Watch`] tells tasks that the service is draining, and [interrupts](Watch::interrupt) what waits; [`Readiness`]
+//!   tells the load balancer;
 //! * a [`Gate`] counts anonymous work, [`Jobs`] hold named work that somebody else could finish;
 //! * [`Tasks`] are named, supervised tasks, which are told to stop and waited for;
-//! * a [`Drainable`] is a component: a server, a consumer, a job store of your own;
+//! * a [`Drainable`] is a component: a server, a consumer, a job store of your own; so is a [`ChildProcess`], a [`Thread`],
+//!   and a [shutdown inside another](Handle#inside-another);
 //! * a [`Notifier`] tells the outside, and takes jobs over;
-//! * the [`Report`] says what happened.
+//! * [`Progress`] says how it is coming along, the [`Report`] what happened.
 //!
 //! The crate knows no runtime and no HTTP: an adapter (`sundown-tokio`) implements [`Runtime`], and `sundown-http` is
 //! a component like any other.
@@ -61,16 +63,25 @@ mod shutdown;
 
 mod component;
 mod deadline;
+mod escalation;
 mod gate;
 mod grace;
+mod interrupt;
 mod jobs;
 mod notifier;
+mod on_drain;
+mod order;
+mod process;
+mod progress;
 mod readiness;
 mod reason;
 mod report;
 mod runtime;
+mod schedule;
+mod signal;
 mod spawned;
 mod tasks;
+mod thread;
 mod watch;
 
 #[doc(hidden)]
@@ -81,33 +92,49 @@ mod errand;
 mod latch;
 mod ledger;
 mod machine;
+mod phases;
 mod plan;
 mod signals;
+mod sync;
+
+#[cfg(all(test, loom))]
+mod models;
 
 pub use async_trait::async_trait;
 pub use uuid::Uuid;
 
 pub use self::{
     component::{Drainable, InFlight, Unit},
+    conductor::Observed,
     deadline::Deadline,
     errand::panic_message,
+    escalation::{Escalation, EscalationError, Urgency},
     gate::{Draining, Gate, Guard},
     grace::{Environment, GRACE_VARIABLE, Grace, GraceError, Provenance},
+    interrupt::{Interrupt, Interrupted, When},
     jobs::{
         BeginError, Commit, Fate, IncompleteJob, InvalidJobId, Job, JobId, Jobs, Key, LeftOver, Past,
         Reservation, Taken, Ticket,
     },
     ledger::{Claims, JobLine, JobsReport, Receipt},
+    machine::Turn,
     notifier::{HandOver, Notice, Notifier, NotifyError},
+    on_drain::{OnDrain, on_drain},
+    order::{Order, Overdue},
     plan::{PlanError, Reserve},
+    process::ChildProcess,
+    progress::{ComponentSnapshot, Progress, Snapshot, Step},
     readiness::Readiness,
-    reason::{Reason, Signal},
-    report::{CallReport, ComponentReport, NotifierReport, Outcome, Report, StepReport},
+    reason::Reason,
+    report::{CallReport, ComponentReport, CutReport, NotifierReport, Outcome, Report, StepReport},
     runtime::{AbortHandle, Accept, BoxFuture, Drive, Runtime, Transport},
-    shutdown::{AddComponentError, Builder, Handle, Shutdown, StartError},
+    schedule::{ComponentSchedule, Schedule, StepSchedule},
+    shutdown::{AddComponentError, Builder, Handle, RemoveComponentError, Shutdown, StartError},
+    signal::{Signal, SignalError},
     spawned::Spawned,
     tasks::{
         JoinError, JoinHandle, Restart, TaskBuilder, TaskCounts, TaskEnd, TaskFate, Tasks, Then, Tracked,
     },
+    thread::Thread,
     watch::Watch,
 };

@@ -11,17 +11,21 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     time::{Duration, Instant},
 };
 
+use serde::Serialize;
+
 use crate::{
-    Signal,
+    Escalation, Overdue, Signal, Urgency,
     grace::LONGEST,
+    order::Allowance,
     plan::{Plan, Reserves, Timeline},
 };
 
 /// Where a shutdown is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum State {
     Running,
     Draining,
@@ -45,13 +49,14 @@ pub(crate) enum Cause {
     Late,
     /// Somebody is in a hurry.
     Hurried,
-    /// A third interrupt.
+    /// A signal that exits at once: a third interrupt.
     Insisted,
 }
 
 /// All that can happen.
 pub(crate) const TRANSITIONS: &[(State, Cause, State)] = &[
     (State::Running, Cause::Begun, State::Draining),
+    (State::Running, Cause::Insisted, State::Gone),
     (State::Draining, Cause::Done, State::Claiming),
     (State::Draining, Cause::Late, State::Claiming),
     (State::Draining, Cause::Hurried, State::Claiming),
@@ -85,6 +90,8 @@ pub(crate) enum Action {
     Tighten,
     /// It is this component's turn: close it, and wait until it has drained.
     Close(usize),
+    /// This component's allowance is over.
+    Cut(usize, Overdue),
     /// Ask every component for its unfinished jobs.
     Claim,
     /// Offer the claimed jobs to the notifier. (If there are none, that is over at once.)
@@ -97,7 +104,7 @@ pub(crate) enum Action {
     Release,
     /// Publish the report.
     Finish,
-    /// End the process: because `main` has not, or because of this third interrupt.
+    /// End the process: because `main` has not, or because this signal exits at once.
     Exit(Option<Signal>),
 }
 
@@ -115,14 +122,33 @@ const STALL: Duration = Duration::from_millis(50);
 /// `main` has at least this long to return, if there is time, even where nothing is reserved for it.
 const LEAVE_WAIT: Duration = Duration::from_millis(250);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// Others come first.
+/// How far a component's drain has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Turn {
+    /// Its turn has not come: the shutdown has not begun, or others come first.
     Waiting,
+    /// It drains.
     Draining,
-    /// Still draining, but those after it wait no longer.
+    /// It still drains, but those after it wait no longer.
     Overdue,
+    /// Its allowance is over: nobody waits for it.
+    Cut,
+    /// It has nothing in flight any more, or could not be asked.
     Ended,
+}
+
+impl fmt::Display for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Turn::Waiting => "waiting",
+            Turn::Draining => "draining",
+            Turn::Overdue => "overdue",
+            Turn::Cut => "cut",
+            Turn::Ended => "ended",
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -133,6 +159,8 @@ pub(crate) struct Machine {
     plan: Plan,
     timeline: Option<Timeline>,
     turns: Vec<Turn>,
+    /// When each component's turn came, if it has.
+    turn_came: Vec<Option<Instant>>,
     /// Those that the present step still waits for.
     awaited: Vec<usize>,
     /// When the present step ends, if not with its part of the timeline.
@@ -140,8 +168,14 @@ pub(crate) struct Machine {
     /// How long those that it asks have once more, if all stood still; nothing, if they have had it.
     patience: Option<Duration>,
     release_parties: usize,
+    escalation: Escalation,
+    /// It is inside another shutdown, which gives it its time.
+    inside: bool,
+    /// A signal has asked for the end of the process.
+    signalled: bool,
+    /// A signal has hurried.
     interrupted: bool,
-    last_signals: [Option<Instant>; 3],
+    last_signals: [Option<Instant>; Signal::ALL.len()],
     actions: VecDeque<Action>,
 }
 
@@ -154,14 +188,24 @@ impl Machine {
             plan: Plan::default(),
             timeline: None,
             turns: Vec::new(),
+            turn_came: Vec::new(),
             awaited: Vec::new(),
             step_ends: None,
             patience: None,
             release_parties,
+            escalation: Escalation::default(),
+            inside: false,
+            signalled: false,
             interrupted: false,
-            last_signals: [None; 3],
+            last_signals: [None; Signal::ALL.len()],
             actions: VecDeque::new(),
         }
+    }
+
+    /// With another table than the default.
+    pub(crate) fn with_escalation(mut self, escalation: Escalation) -> Self {
+        self.escalation = escalation;
+        self
     }
 
     pub(crate) fn is_running(&self) -> bool {
@@ -172,14 +216,40 @@ impl Machine {
         self.state == State::Gone
     }
 
+    /// Whether this signal would begin the shutdown.
+    pub(crate) fn would_begin(&self, signal: Signal) -> bool {
+        let next = self.escalation.next(signal, false, false);
+        self.is_running() && matches!(next, Some(Urgency::Begin | Urgency::Hurry))
+    }
+
+    /// Whether a signal has asked for the end of the process.
+    pub(crate) fn is_signalled(&self) -> bool {
+        self.signalled
+    }
+
     pub(crate) fn is_at(&self, state: State) -> bool {
         self.state == state
+    }
+
+    /// Whether that step is over.
+    pub(crate) fn is_past(&self, step: State) -> bool {
+        self.state > step
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state
+    }
+
+    /// How far each component has come; none before the beginning.
+    pub(crate) fn turns(&self) -> &[Turn] {
+        &self.turns
     }
 
     /// The components, final from now on. Before the shutdown begins.
     pub(crate) fn freeze(&mut self, plan: Plan) {
         debug_assert!(self.is_running());
         self.turns = vec![Turn::Waiting; plan.len()];
+        self.turn_came = vec![None; plan.len()];
         self.plan = plan;
     }
 
@@ -188,14 +258,23 @@ impl Machine {
         self.timeline.as_ref()
     }
 
+    /// When the component's time is over, as far as that is known.
     pub(crate) fn latest_finish(&self, component: usize) -> Option<Instant> {
-        self.timeline.as_ref().map(|timeline| self.plan.latest_finish(component, timeline))
+        let timeline = self.timeline.as_ref()?;
+        Some(match self.turn_came[component] {
+            Some(turn) => self.plan.finish(component, turn, timeline),
+            None => self.plan.latest_finish(component, timeline),
+        })
     }
 
     // ---- what comes in
 
     /// A shutdown is wanted within so much time, or the usual grace.
     pub(crate) fn handle_begin(&mut self, now: Instant, grace: Option<Duration>) {
+        if self.inside && grace.is_none() {
+            // The usual grace is that of one which stands alone.
+            return;
+        }
         let kill = now + grace.unwrap_or(self.grace).min(LONGEST);
         if self.is_running() {
             let tail = self.reserves.resolve(kill - now);
@@ -206,24 +285,48 @@ impl Machine {
         }
     }
 
+    /// It is inside another shutdown, which gives it these moments.
+    pub(crate) fn handle_inside(&mut self, now: Instant, moments: Timeline) {
+        self.inside = true;
+        match self.timeline {
+            None => {
+                self.timeline = Some(moments);
+                self.go_on(now, Cause::Begun);
+            }
+            Some(before) => {
+                let timeline = before.tightened(moments);
+                self.timeline = Some(timeline);
+                if timeline != before {
+                    self.actions.push_back(Action::Tighten);
+                    self.handle_timeout(now);
+                }
+            }
+        }
+    }
+
     /// A signal has arrived.
     pub(crate) fn handle_signal(&mut self, now: Instant, signal: Signal) {
+        if !self.escalation.asks(signal) {
+            return;
+        }
         let last = &mut self.last_signals[signal as usize];
         if last.is_some_and(|last| now.saturating_duration_since(last) < REPEAT) {
             return;
         }
         *last = Some(now);
-        let first = self.is_running();
-        self.handle_begin(now, None);
-        if first || signal == Signal::Term {
-            return;
-        }
-        if self.interrupted {
-            self.go_on(now, Cause::Insisted);
-            self.actions = [Action::Exit(Some(signal))].into();
-        } else {
-            self.interrupted = true;
-            self.handle_hurry(now);
+        self.signalled = true;
+        match self.escalation.next(signal, !self.is_running(), self.interrupted) {
+            Some(Urgency::Exit) => {
+                self.go_on(now, Cause::Insisted);
+                self.actions = [Action::Exit(Some(signal))].into();
+            }
+            Some(Urgency::Hurry) => {
+                self.handle_begin(now, None);
+                self.interrupted = true;
+                self.handle_hurry(now);
+            }
+            // Who asks for nothing more says once again that the process is to end.
+            Some(Urgency::Begin) | None => self.handle_begin(now, None),
         }
     }
 
@@ -231,6 +334,12 @@ impl Machine {
     pub(crate) fn handle_hurry(&mut self, now: Instant) {
         let Some(timeline) = self.timeline else { return };
         if self.state == State::Draining {
+            if self.inside {
+                // What comes after its drain waits for the other's steps.
+                self.timeline = Some(Timeline { claim: timeline.claim.min(now), ..timeline });
+                self.actions.push_back(Action::Tighten);
+                return self.go_on(now, Cause::Hurried);
+            }
             let tail = self.reserves.resolve(timeline.kill.saturating_duration_since(now));
             let kill = timeline.kill.min(now + tail.length());
             self.timeline = Some(timeline.tightened(Timeline::new(now, kill, tail)));
@@ -241,7 +350,7 @@ impl Machine {
 
     /// The component has nothing in flight any more, or its drain has panicked.
     pub(crate) fn handle_drained(&mut self, now: Instant, component: usize) {
-        if self.state == State::Draining {
+        if self.state == State::Draining && self.turns[component] != Turn::Cut {
             self.turns[component] = Turn::Ended;
             self.take_turns(now);
         }
@@ -332,10 +441,13 @@ impl Machine {
     }
 
     fn enter(&mut self, now: Instant) {
+        if self.is_gone() {
+            return self.actions.push_back(Action::Exit(None));
+        }
         let timeline = self.timeline.expect("a shutdown that goes on has begun");
         let left = |until: Instant| until.saturating_duration_since(now);
         match self.state {
-            State::Running => unreachable!("no transition leads back"),
+            State::Running | State::Gone => unreachable!("no transition leads back, and the last is seen to"),
             State::Draining => {
                 self.actions.push_back(Action::Announce);
                 self.take_turns(now);
@@ -355,7 +467,6 @@ impl Machine {
                 self.wait(now, timeline.tail.release.max(LEAVE_WAIT));
                 self.actions.push_back(Action::Finish);
             }
-            State::Gone => self.actions.push_back(Action::Exit(None)),
         }
     }
 
@@ -388,24 +499,50 @@ impl Machine {
         }
     }
 
-    /// Starts whoever waits for nobody any more; goes on when all have ended.
+    /// Starts whoever waits for nobody any more; goes on when nobody is left to wait for.
     fn take_turns(&mut self, now: Instant) {
-        for at in 0..self.turns.len() {
-            if self.turns[at] == Turn::Draining && self.latest_finish(at).is_some_and(|latest| latest <= now)
-            {
-                self.turns[at] = Turn::Overdue;
-            }
+        if self.end_turns(now) {
+            return self.handle_hurry(now);
         }
         for at in 0..self.turns.len() {
-            let over = |other: &usize| matches!(self.turns[*other], Turn::Ended | Turn::Overdue);
+            let over = |other: &usize| matches!(self.turns[*other], Turn::Ended | Turn::Overdue | Turn::Cut);
             if self.turns[at] == Turn::Waiting && self.plan.after(at).iter().all(over) {
                 self.turns[at] = Turn::Draining;
+                self.turn_came[at] = Some(now);
                 self.actions.push_back(Action::Close(at));
             }
         }
-        if self.turns.iter().all(|turn| *turn == Turn::Ended) {
+        if self.turns.iter().all(|turn| matches!(turn, Turn::Ended | Turn::Cut)) {
             self.go_on(now, Cause::Done);
         }
+    }
+
+    /// Waits no longer for those whose time is over; returns whether one of them stops the rest.
+    fn end_turns(&mut self, now: Instant) -> bool {
+        let mut stops = false;
+        for at in 0..self.turns.len() {
+            let over = self.latest_finish(at).filter(|latest| *latest <= now);
+            let Some(over) = over.filter(|_| self.turns[at] == Turn::Draining) else { continue };
+            match self.plan.allowance(at) {
+                None => self.turns[at] = Turn::Overdue,
+                Some(allowance) if self.has_more(now, at, over, allowance) => {}
+                Some(Allowance { overdue, .. }) => {
+                    self.turns[at] = Turn::Cut;
+                    self.actions.push_back(Action::Cut(at, overdue));
+                    stops |= overdue == Overdue::StopTheRest;
+                }
+            }
+        }
+        stops
+    }
+
+    /// After a standstill a component may have drained, and not have been heard: it has a moment more, if there is time.
+    fn has_more(&mut self, now: Instant, at: usize, over: Instant, allowance: Allowance) -> bool {
+        if now < over + STALL {
+            return false;
+        }
+        self.turn_came[at] = (now + STALL).checked_sub(allowance.length);
+        self.latest_finish(at).is_some_and(|latest| latest > now)
     }
 }
 

@@ -54,15 +54,23 @@ pub trait Notifier: Send + Sync + 'static {
     /// # Errors
     ///
     /// An error, or no answer within five seconds, fails [`start`](crate::Builder::start).
+    ///
+    /// # Cancel safety
+    ///
+    /// It is dropped where it waits when `start` fails; then nothing else is called.
     async fn prepare(&self) -> Result<(), NotifyError> {
         Ok(())
     }
 
-    /// Draining has begun. Best effort, beside the drain; dropped when the hand-over begins.
+    /// Draining has begun. Best effort, beside the drain.
     ///
     /// # Errors
     ///
     /// They are in the report, and change nothing else.
+    ///
+    /// # Cancel safety
+    ///
+    /// It is dropped where it waits when the drain is over, and [`incomplete`](Self::incomplete) may follow at once.
     async fn draining(&self, notice: &Notice) -> Result<(), NotifyError> {
         let _ = notice;
         Ok(())
@@ -71,13 +79,16 @@ pub trait Notifier: Send + Sync + 'static {
     /// Take these jobs over: [`acknowledge`](HandOver::acknowledge) each that is now somebody else's responsibility,
     /// as soon as that is known. What was acknowledged counts even if the call then fails, hangs or panics.
     ///
-    /// Not called when there is nothing to hand over. Returns by the [deadline](HandOver::deadline), and may be dropped
-    /// where it waits.
+    /// Not called when there is nothing to hand over. Returns by the [deadline](HandOver::deadline).
     ///
     /// # Errors
     ///
     /// A refusal by the outside is an error, even of a part, so that the report can say why. Errors are in the report;
     /// jobs not acknowledged stay unacknowledged.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped where it waits. What was acknowledged by then counts.
     async fn incomplete(&self, hand_over: &HandOver) -> Result<(), NotifyError>;
 
     /// How it ended, as far as it is known beside the release hooks. Best effort, if time is left.
@@ -85,6 +96,10 @@ pub trait Notifier: Send + Sync + 'static {
     /// # Errors
     ///
     /// They are in the report, and change nothing else.
+    ///
+    /// # Cancel safety
+    ///
+    /// It is dropped where it waits when the shutdown has finished.
     async fn finished(&self, report: &Report) -> Result<(), NotifyError> {
         let _ = report;
         Ok(())
@@ -210,7 +225,8 @@ impl HandOver {
         &self.deadline
     }
 
-    /// What is offered, in a fixed order: somebody has to do these. (None, if all are [in doubt](Self::in_doubt).)
+    /// What is offered: somebody has to do these. (None, if all are [in doubt](Self::in_doubt).) The order is fixed: by
+    /// their components' [priority](crate::Order::hand_over_priority), then by their components.
     pub fn jobs(&self) -> &[IncompleteJob] {
         &self.all[..self.taken]
     }

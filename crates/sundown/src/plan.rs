@@ -3,11 +3,12 @@
 //! Durations only, measured from the end; a [`Timeline`] is what they come to once a shutdown has begun.
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     time::{Duration, Instant},
 };
 
-use crate::{Grace, report::Short};
+use crate::{Grace, Order, order::Allowance, phases::Phases, report::Short};
 
 /// A part of the tail, the end of the grace whose time is set aside before the drain gets the rest.
 ///
@@ -58,7 +59,7 @@ impl Reserves {
     /// Whether what the user reserved fits into the grace.
     pub(crate) fn check(&self, grace: &Grace) -> Result<(), PlanError> {
         let all_set = self.set.iter().all(Option::is_some);
-        if self.fixed() < grace.length() || (all_set && self.fixed() == grace.length()) {
+        if self.fixed() < grace.planned() || (all_set && self.fixed() == grace.planned()) {
             return Ok(());
         }
         let names =
@@ -95,7 +96,7 @@ impl Reserves {
 }
 
 impl Reserve {
-    fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Reserve::HandOver => "hand over",
             Reserve::Answer => "answer",
@@ -172,33 +173,40 @@ struct Node {
     after: Vec<usize>,
     /// Components on the longest path of those that wait for this one.
     behind: u32,
+    allowance: Option<Allowance>,
 }
 
-/// A component's name, and the names of those it comes after.
-pub(crate) type Ordered = (String, Vec<String>);
+/// A component's name, and where it stands.
+pub(crate) type Ordered = (String, Order);
 
 impl Plan {
-    pub(crate) fn new(components: &[Ordered]) -> Result<Self, PlanError> {
+    pub(crate) fn new(components: &[Ordered], phases: &Phases) -> Result<Self, PlanError> {
         let mut places = HashMap::new();
-        for (at, (name, _)) in components.iter().enumerate() {
+        for (at, (name, order)) in components.iter().enumerate() {
             if name.is_empty() {
                 return Err(PlanError::NoName);
             }
             if places.insert(name.as_str(), at).is_some() {
                 return Err(PlanError::TwoOfOneName { name: name.clone() });
             }
+            if order.allowance.is_some_and(|allowance| allowance.length.is_zero()) {
+                return Err(PlanError::NoAllowance { name: name.clone() });
+            }
         }
+        let members = phases.members(components)?;
         let mut nodes = Vec::with_capacity(components.len());
-        for (name, after) in components {
+        for (name, order) in components {
             let find = |other: &String| {
                 let unknown = || PlanError::Unknown { name: name.clone(), after: other.clone() };
                 places.get(other.as_str()).copied().ok_or_else(unknown)
             };
-            nodes.push(Node { after: after.iter().map(find).collect::<Result<_, _>>()?, behind: 0 });
+            let mut after = order.after.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+            after.extend(members.before(order));
+            nodes.push(Node { after, behind: 0, allowance: order.allowance });
         }
         let mut plan = Plan { nodes, depth: 0 };
         plan.measure().map_err(|cycle| {
-            let names: Vec<_> = cycle.into_iter().map(|at| components[at].0.clone()).collect();
+            let names: Vec<_> = cycle.into_iter().map(|at| in_words(&components[at])).collect();
             PlanError::Cycle { path: names.join(" after ") }
         })?;
         Ok(plan)
@@ -264,12 +272,35 @@ impl Plan {
         &self.nodes[component].after
     }
 
+    pub(crate) fn allowance(&self, component: usize) -> Option<Allowance> {
+        self.nodes[component].allowance
+    }
+
+    /// All components, none before one that it comes after.
+    pub(crate) fn in_turn(&self) -> Vec<usize> {
+        let mut all: Vec<_> = (0..self.len()).collect();
+        all.sort_by_key(|at| Reverse(self.nodes[*at].behind));
+        all
+    }
+
+    /// When a component's time is over whose turn came then: at its latest finish, or with its allowance.
+    pub(crate) fn finish(&self, component: usize, turn: Instant, timeline: &Timeline) -> Instant {
+        let latest = self.latest_finish(component, timeline);
+        let allowed = self.allowance(component).and_then(|allowance| turn.checked_add(allowance.length));
+        allowed.map_or(latest, |allowed| allowed.min(latest))
+    }
+
     /// When those that come after this component stop waiting for it: the drain is shared in equal parts along the
     /// longest path, counted from its end.
     pub(crate) fn latest_finish(&self, component: usize, timeline: &Timeline) -> Instant {
         let drain = timeline.claim.saturating_duration_since(timeline.begun);
         timeline.claim - share(drain, self.nodes[component].behind, self.depth)
     }
+}
+
+/// A component as a message names it.
+fn in_words((name, order): &Ordered) -> String {
+    order.phase.as_ref().map_or_else(|| name.clone(), |phase| format!("{name} (of phase {phase})"))
 }
 
 /// Why the arithmetic or the order of a shutdown cannot work.
@@ -298,6 +329,29 @@ pub enum PlanError {
     Cycle {
         /// The components on it.
         path: String,
+    },
+    /// A component is allowed no time at all.
+    #[error("component {name:?} has an allowance of 0 s: it would be closed and not waited for")]
+    NoAllowance {
+        /// Its name.
+        name: String,
+    },
+    /// A phase without a name.
+    #[error("a phase has an empty name")]
+    NoPhaseName,
+    /// A phase that is named twice in the order of the phases.
+    #[error("phase {phase:?} comes twice in the order of the phases")]
+    TwoOfOnePhase {
+        /// The phase.
+        phase: String,
+    },
+    /// A component of a phase that is not among the phases.
+    #[error("component {name:?} is of phase {phase:?}, which is not among the phases")]
+    UnknownPhase {
+        /// The component.
+        name: String,
+        /// What it names.
+        phase: String,
     },
     /// The user's own reserves exceed the grace.
     #[error("{} are reserved ({list}), but the grace is {grace}", Short(*reserved))]
@@ -334,11 +388,9 @@ mod tests {
     }
 
     fn plan(components: &[(&str, &[&str])]) -> Result<Plan, String> {
-        let owned: Vec<Ordered> = components
-            .iter()
-            .map(|(name, after)| ((*name).into(), after.iter().map(|name| (*name).into()).collect()))
-            .collect();
-        Plan::new(&owned).map_err(|error| error.to_string())
+        let owned: Vec<Ordered> =
+            components.iter().map(|(name, after)| ((*name).into(), Order::from(*after))).collect();
+        Plan::new(&owned, &Phases::default()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -404,5 +456,10 @@ mod tests {
             "the order has a cycle: a after b after c after a"
         );
         assert_eq!(plan(&[("", &[])]).unwrap_err(), "a component has an empty name");
+        let none = Order::new().within(Duration::ZERO, crate::Overdue::Force);
+        assert_eq!(
+            Plan::new(&[("a".into(), none)], &Phases::default()).unwrap_err().to_string(),
+            "component \"a\" has an allowance of 0 s: it would be closed and not waited for"
+        );
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::Signal;
+
 /// Why a shutdown began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -68,49 +70,6 @@ impl From<&str> for Reason {
 impl From<String> for Reason {
     fn from(why: String) -> Self {
         Reason::Requested(why)
-    }
-}
-
-/// A signal that means shutdown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Signal {
-    /// SIGTERM, what platforms send.
-    Term,
-    /// SIGINT, what a terminal sends.
-    Int,
-    /// SIGQUIT, what some images name as their stop signal.
-    Quit,
-}
-
-impl Signal {
-    const ALL: [Signal; 3] = [Signal::Term, Signal::Int, Signal::Quit];
-
-    /// Its number, the same on every Unix.
-    pub fn number(self) -> u8 {
-        match self {
-            Signal::Int => 2,
-            Signal::Quit => 3,
-            Signal::Term => 15,
-        }
-    }
-
-    pub(crate) fn from_number(number: i32) -> Option<Self> {
-        Signal::ALL.into_iter().find(|signal| i32::from(signal.number()) == number)
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Signal::Term => "SIGTERM",
-            Signal::Int => "SIGINT",
-            Signal::Quit => "SIGQUIT",
-        }
-    }
-}
-
-impl fmt::Display for Signal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

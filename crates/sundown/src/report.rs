@@ -1,11 +1,14 @@
 //! What a shutdown did, for people and for machines.
 
-use std::{fmt, process::ExitCode, time::Duration};
+mod exit;
+
+use std::{fmt, time::Duration};
 
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{Grace, InFlight, JobsReport, Reason};
+pub(crate) use self::exit::ExitCodes;
+use crate::{Grace, InFlight, JobsReport, Overdue, Reason};
 
 /// What a shutdown did: every component, straggler, job and note, with times counted from its beginning.
 ///
@@ -38,6 +41,9 @@ pub struct Report {
     pub release: Vec<CallReport>,
     /// What is worth knowing besides.
     pub warnings: Vec<String>,
+    /// What it comes to as an exit code.
+    #[serde(skip)]
+    pub(crate) exit_code: ExitCodes,
 }
 
 /// One step of the timeline.
@@ -105,8 +111,15 @@ impl fmt::Display for Outcome {
 pub struct ComponentReport {
     /// What it is called.
     pub name: String,
-    /// Whether it was closed and drained.
+    /// When its turn came, counted from the beginning; `None` if it never did, and the claim closed it.
+    pub turn: Option<Duration>,
+    /// `Drainable::close`.
+    pub closed: Outcome,
+    /// `Drainable::drained`, counted from the moment at which `close` came back. Not called of one whose turn never came or
+    /// whose `close` panicked.
     pub drained: Outcome,
+    /// Its allowance was over before it had drained.
+    pub cut: Option<CutReport>,
     /// What it still had in flight at the claim, if it had not drained.
     pub stragglers: Option<InFlight>,
     /// `Drainable::in_flight`, which is asked for that.
@@ -123,6 +136,18 @@ pub struct ComponentReport {
     pub lost: u64,
     /// What it noted on its receipt.
     pub notes: Vec<(String, u64)>,
+    /// What it did, if it is a shutdown of its own. Its jobs are among those of the whole, under `<this name>/<its own>`.
+    pub inner: Option<Box<Report>>,
+}
+
+/// A component whose [allowance](crate::Order::within) was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CutReport {
+    /// When that was.
+    pub at: Duration,
+    /// What happened then.
+    pub then: Overdue,
 }
 
 /// One notifier.
@@ -144,7 +169,10 @@ impl ComponentReport {
     pub(crate) fn new(name: &str) -> Self {
         ComponentReport {
             name: name.to_owned(),
+            turn: None,
+            closed: Outcome::NotCalled,
             drained: Outcome::NotCalled,
+            cut: None,
             stragglers: None,
             in_flight: Outcome::NotCalled,
             claim: Outcome::NotCalled,
@@ -153,6 +181,7 @@ impl ComponentReport {
             seen_to: false,
             lost: 0,
             notes: Vec::new(),
+            inner: None,
         }
     }
 }
@@ -165,24 +194,17 @@ impl Report {
     /// [seen to](crate::Receipt::seen_to). Nor is a notifier that could not be told of the beginning or the end.
     pub fn is_clean(&self) -> bool {
         let failed = |outcome: &Outcome| outcome.is_failure();
+        let panicked = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_) | Outcome::Panicked(_));
         let components = self.components.iter().any(|c| {
             c.lost > 0
-                || matches!(c.drained, Outcome::Failed(_) | Outcome::Panicked(_))
+                || c.inner.as_ref().is_some_and(|inner| !inner.is_clean())
+                || [&c.closed, &c.drained].into_iter().any(panicked)
                 || [&c.in_flight, &c.claim, &c.conclude, &c.force].into_iter().any(failed)
         });
         let notifiers = self.notifiers.iter().any(|n| failed(&n.incomplete));
         let jobs = &self.jobs;
         let jobs = jobs.unacknowledged.is_empty() && jobs.in_doubt.is_empty() && jobs.unnamed_in_doubt == 0;
         jobs && !components && !notifiers && !self.release.iter().any(|hook| failed(&hook.outcome))
-    }
-
-    /// `0` if [`is_clean`](Self::is_clean), else `1`.
-    pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.exit_status())
-    }
-
-    pub(crate) fn exit_status(&self) -> u8 {
-        u8::from(!self.is_clean())
     }
 }
 
@@ -218,23 +240,21 @@ impl fmt::Display for Report {
 
 impl ComponentReport {
     fn fmt_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "  component {}: drain {}", self.name, self.drained)?;
+        write!(f, "  component {}: ", self.name)?;
+        match self.turn {
+            Some(turn) => write!(f, "turn at {}; ", Short(turn))?,
+            None => write!(f, "its turn never came; ")?,
+        }
+        // Who was closed well is spoken of no more.
+        match &self.closed {
+            Outcome::Done(_) => writeln!(f, "drain {}", self.drained)?,
+            closed => writeln!(f, "close {closed}; drain {}", self.drained)?,
+        }
+        if let Some(CutReport { at, then }) = self.cut {
+            writeln!(f, "    its allowance was over at {}: {}", Short(at), then.done())?;
+        }
         if let Some(stragglers) = &self.stragglers {
-            match stragglers.total() {
-                Some(total) => write!(f, "    {total} in flight at the claim")?,
-                None => write!(f, "    in flight at the claim: unknown")?,
-            }
-            for unit in stragglers.units() {
-                write!(f, ", {}", unit.name)?;
-                if let Some(age) = unit.age {
-                    write!(f, " ({})", Short(age))?;
-                }
-            }
-            let named = stragglers.units().len();
-            match stragglers.total().map_or(0, |total| total.saturating_sub(named)) {
-                more if more > 0 && named > 0 => writeln!(f, ", and {more} more")?,
-                _ => writeln!(f)?,
-            }
+            writeln!(f, "    at the claim {stragglers}")?;
         }
         let steps = [
             ("in flight", &self.in_flight),
@@ -252,6 +272,11 @@ impl ComponentReport {
         }
         for (what, count) in self.notes.iter().filter(|(_, count)| *count > 0) {
             writeln!(f, "    {what}: {count}")?;
+        }
+        if let Some(inner) = &self.inner {
+            for line in inner.to_string().lines() {
+                writeln!(f, "    {line}")?;
+            }
         }
         Ok(())
     }

@@ -29,6 +29,10 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// A future that resolves at the given moment, which may have passed or be years away. It belongs to the reactor
     /// that polls it first, so that a timer made inside a private place runs there.
+    ///
+    /// # Cancel safety
+    ///
+    /// It must be: a timer that is dropped ends, and keeps nobody else's.
     fn sleep_until(&self, at: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
     /// Runs a task on the runtime, detached; it goes on when the handle is dropped.

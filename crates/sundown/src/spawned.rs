@@ -5,13 +5,16 @@ use std::{
     fmt, mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     task::{Context, Poll, Wake, Waker},
 };
 
 use async_trait::async_trait;
 
-use crate::{Deadline, Drainable, Gate, InFlight};
+use crate::{
+    Deadline, Drainable, Gate, InFlight,
+    sync::{Mutex, MutexGuard},
+};
 
 /// A spawned task as a component, by the handle that is the future of its end: drained when it has ended, cancelled when
 /// it is forced.

@@ -85,7 +85,7 @@ fn a_component_whose_turn_never_came_and_whose_close_hangs_is_claimed_all_the_sa
         hurried(world, |builder| builder.hand_over_to(TakesOver::all()), hangs)
     });
     assert_eq!(report.jobs.handed_over.len(), 1, "{report}");
-    assert_eq!(report.components[1].drained, Outcome::Late, "the culprit is named: {report}");
+    assert_eq!(report.components[1].closed, Outcome::Late, "the culprit is named: {report}");
 }
 
 #[test]
@@ -95,7 +95,8 @@ fn a_component_whose_turn_never_came_and_whose_close_panics_is_named() {
         let second = Faulty::new(world.runtime(), Gate::new()).before(Method::Close, panics);
         hurried(world, |builder| builder, second)
     });
-    assert_eq!(report.components[1].drained, Outcome::Panicked("no such table".into()));
+    assert_eq!(report.components[1].closed, Outcome::Panicked("no such table".into()));
+    assert!(!report.is_clean() && report.to_string().contains("close panicked: no such table"), "{report}");
 }
 
 /// A store that notes the fates it is told of.
@@ -238,7 +239,7 @@ fn a_close_that_comes_back_when_its_step_is_over_is_late() {
         };
         hurried(world, lasts, second)
     });
-    assert_eq!(report.components[1].drained, Outcome::Late, "{report}");
+    assert_eq!(report.components[1].closed, Outcome::Late, "{report}");
 }
 
 /// `catch_unwind` takes what a panic may pass through.

@@ -35,6 +35,7 @@ pub(crate) fn check(scenario: &Scenario, played: &Played) {
     checks.every_step_in_order(said);
     checks.everybody_is_called(said);
     checks.culprits_are_named(&said.report);
+    checks.who_is_cut_is_named(&said.report);
     checks.leaves_as_soon_as_it_can(said);
     checks.report_is_whole(&said.report);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sundown::{ComponentReport, NotifierReport, Outcome, Report};
+use sundown::{ComponentReport, NotifierReport, Outcome, Overdue, Report};
 use sundown_testkit::{Fault, Method, simulation::Exit};
 
 use super::{Checks, SAW_CLAIMED, SAW_DRAINING};
@@ -38,7 +38,14 @@ impl Checks<'_> {
         {
             assert!(before < after, "promise 6: {self}");
         }
-        let (answered, forced) = (places(" conclude").max(), places(" force").min());
+        // Who was to be forced when its allowance was over, was.
+        let early = |part: &&ComponentReport| part.cut.is_some_and(|cut| cut.then == Overdue::Force);
+        let in_order = said.report.components.iter().filter(|part| !early(part));
+        let force = in_order.filter_map(|part| {
+            let force = format!("{} force", part.name);
+            self.played.events.iter().position(|event| event.what == force)
+        });
+        let (answered, forced) = (places(" conclude").max(), force.min());
         assert!(
             both((answered, forced)).is_none_or(|(answered, forced)| answered < forced),
             "promise 6: {self}"
@@ -139,6 +146,24 @@ impl Checks<'_> {
         }
     }
 
+    /// Promises 3 and 10: who was cut is named, with what happened; and nobody is forced before it is claimed.
+    pub(super) fn who_is_cut_is_named(&self, report: &Report) {
+        let place = |event: String| self.played.events.iter().position(|happened| happened.what == event);
+        for (part, said) in self.scenario.parts.iter().zip(&report.components) {
+            if let Some(cut) = said.cut {
+                let (allowed, overdue) = part.within.unwrap_or_else(|| panic!("promise 10: {self}"));
+                assert_eq!(cut.then, overdue, "promise 10: {self}");
+                let roomy = self.scenario.is_roomy() && self.scenario.parts.len() == 1;
+                assert!(cut.at >= allowed || !roomy, "promise 10: {} at {:?}: {self}", said.name, cut.at);
+                assert!(overdue != Overdue::StopTheRest || hurried(report), "promise 10: {self}");
+            }
+            let (claim, force) = (format!("{} claim", said.name), format!("{} force", said.name));
+            let claimed_first = both((place(claim), place(force))).is_none_or(|(claim, force)| claim < force);
+            let could = self.scenario.has_threads() && self.scenario.is_roomy();
+            assert!(claimed_first || !could, "promise 3: {}: {self}", said.name);
+        }
+    }
+
     /// Promise 10: every component, notifier and hook is in the report.
     pub(super) fn report_is_whole(&self, report: &Report) {
         let names: Vec<_> = report.components.iter().map(|part| part.name.clone()).collect();
@@ -158,13 +183,18 @@ impl Checks<'_> {
     }
 }
 
+fn hurried(report: &Report) -> bool {
+    report.steps.iter().any(|step| step.step == "hurried")
+}
+
 fn both<T>((one, other): (Option<T>, Option<T>)) -> Option<(T, T)> {
     one.zip(other)
 }
 
 fn outcomes_of_component(said: &ComponentReport, method: Method) -> Vec<Outcome> {
     match method {
-        Method::Close | Method::Drained => vec![said.drained.clone()],
+        Method::Close => vec![said.closed.clone()],
+        Method::Drained => vec![said.drained.clone()],
         Method::InFlight => vec![said.in_flight.clone()],
         Method::Claim => vec![said.claim.clone()],
         Method::Conclude => vec![said.conclude.clone()],

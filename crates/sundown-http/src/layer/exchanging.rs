@@ -54,18 +54,28 @@ pin_project_lite::pin_project! {
 pin_project_lite::pin_project! {
     #[project = StateProjection]
     enum State<S, R, F> {
-        Refused { refusal: Refusal },
-        // The service is not ready; nothing, if it panicked.
-        Asking { asking: Option<Box<Asking<S, R>>> },
         Handling { #[pin] handler: F },
         // There is no handler any more; its jobs are somebody else's, or about to be.
         Waiting,
+        // Nothing, if the service panicked before it had a future.
+        Besides { besides: Option<Box<Besides<S, R>>> },
     }
 }
 
+/// What few exchanges come to, and none pays for until it does.
+#[expect(clippy::large_enum_variant, reason = "each is in a box, and the small one is no cheaper there")]
+enum Besides<S, R> {
+    Refused(Refusal),
+    /// The service is not ready.
+    Asking(Asking<S, R>),
+}
+
 pin_project_lite::pin_project! {
-    /// The future of an [`Answering`](super::Answering) service. Dropped, its exchange is over: its job has failed, or is
-    /// incomplete while draining.
+    /// The future of an [`Answering`](super::Answering) service.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, its exchange is over: its job has failed, or is incomplete while draining.
     pub struct ResponseFuture<S, R, B>
     where
         S: Service<Request<R>, Response = Response<B>>,
@@ -126,7 +136,7 @@ where
         S: Clone,
     {
         let entry = Entry { context, exchange: Some(exchange) };
-        let mut exchanging = Exchanging { entry: Some(entry), state: State::Asking { asking: None } };
+        let mut exchanging = Exchanging { entry: Some(entry), state: State::Besides { besides: None } };
         // Foreign code: it may panic. (It takes from places and fills one, since what goes through here is moved.)
         swallow(|| exchanging.state.begin(service, request));
         exchanging
@@ -135,7 +145,7 @@ where
     #[cold]
     pub(super) fn refused(context: Arc<Context>, refusal: Refusal) -> Self {
         let entry = Entry { context, exchange: None };
-        Exchanging { entry: Some(entry), state: State::Refused { refusal } }
+        Exchanging { entry: Some(entry), state: State::besides(Besides::Refused(refusal)) }
     }
 }
 
@@ -143,6 +153,19 @@ where
 struct Asking<S, R> {
     service: S,
     request: Request<R>,
+}
+
+impl<S, R, F> State<S, R, F> {
+    #[cold]
+    fn besides(besides: Besides<S, R>) -> Self {
+        State::Besides { besides: Some(Box::new(besides)) }
+    }
+
+    /// Drops the handler, if it is there.
+    #[cold]
+    fn end(mut self: Pin<&mut Self>) {
+        swallow(|| self.set(State::Waiting));
+    }
 }
 
 impl<S, R, F, B, E> State<S, R, F>
@@ -165,7 +188,7 @@ where
             return;
         }
         let service = if ready.is_pending() { asked } else { service.clone() };
-        *self = State::Asking { asking: Some(Box::new(Asking { service, request })) };
+        *self = State::besides(Besides::Asking(Asking { service, request }));
     }
 
     /// Lets the handler go on, until something has come of it; nothing, if there is none. Foreign code: it may panic.
@@ -174,14 +197,15 @@ where
         cx: &mut task::Context<'_>,
         came: &mut Option<Result<Response<B>, E>>,
     ) -> Poll<()> {
-        if let StateProjection::Asking { asking } = self.as_mut().project() {
-            let Some(waits) = asking else { return Poll::Ready(()) };
+        if let StateProjection::Besides { besides } = self.as_mut().project() {
+            let Some(Besides::Asking(waits)) = besides.as_deref_mut() else { return Poll::Ready(()) };
             let ready = ready!(waits.service.poll_ready(cx));
             if let Err(error) = ready {
                 *came = Some(Err(error));
                 return Poll::Ready(());
             }
-            let Some(Asking { mut service, request }) = asking.take().map(|asking| *asking) else {
+            let Some(Besides::Asking(Asking { mut service, request })) = besides.take().map(|asking| *asking)
+            else {
                 return Poll::Ready(());
             };
             let handler = service.call(request);
@@ -212,12 +236,6 @@ where
             Poll::Ready(())
         })
     }
-
-    /// Drops the handler, if it is there.
-    #[cold]
-    fn end(mut self: Pin<&mut Self>) {
-        swallow(|| self.set(State::Waiting));
-    }
 }
 
 impl<S, R, B> Future for Exchanging<S, R, B>
@@ -241,11 +259,14 @@ where
         } else {
             let mut came = None;
             ready!(this.state.as_mut().poll_over(cx, &mut came));
-            match came {
-                Some(Ok(mut response)) => match context.let_out(exchange, &mut response) {
+            match &mut came {
+                Some(Ok(response)) => match context.let_out(exchange, response) {
                     Ok(end) => {
-                        // From here on its response has it.
+                        // From here on its response has it. (Moved from its place to where it goes, and nowhere between.)
                         let Some(entry) = this.entry.take() else {
+                            return Poll::Ready(Err(NoResponse::Taken));
+                        };
+                        let Some(Ok(response)) = came else {
                             return Poll::Ready(Err(NoResponse::Taken));
                         };
                         let response = response.map(|body| ResponseBody::handler(body, end, entry));
@@ -254,7 +275,7 @@ where
                     Err(Kept::Taken) => None,
                     Err(Kept::Lost) => Some(Err(NoResponse::Taken)),
                 },
-                Some(Err(error)) => context.fail(exchange, Some(error)),
+                Some(Err(_)) => context.fail(exchange, came.and_then(Result::err)),
                 None => context.fail(exchange, None),
             }
         };
@@ -276,15 +297,13 @@ where
 /// Answers one that was not let in.
 #[cold]
 fn refuse<S, R, F, B, E>(entry: Option<Entry>, state: Pin<&mut State<S, R, F>>) -> Answered<B, E> {
-    match (entry, state.project()) {
-        (Some(Entry { context, .. }), StateProjection::Refused { refusal }) => {
-            match std::mem::replace(refusal, Refusal::Taken) {
-                Refusal::Answer(answer, version) => context.answer(*answer, version, None),
-                Refusal::Refused => Err(NoResponse::Refused),
-                Refusal::Taken => Err(NoResponse::Taken),
-            }
-        }
-        // It has resolved before: whoever polls on gets nothing more.
+    // It has resolved before: whoever polls on gets nothing more.
+    let (Some(Entry { context, .. }), StateProjection::Besides { besides }) = (entry, state.project()) else {
+        return Err(NoResponse::Taken);
+    };
+    match besides.take().map(|besides| *besides) {
+        Some(Besides::Refused(Refusal::Answer(answer, version))) => context.answer(*answer, version, None),
+        Some(Besides::Refused(Refusal::Refused)) => Err(NoResponse::Refused),
         _ => Err(NoResponse::Taken),
     }
 }

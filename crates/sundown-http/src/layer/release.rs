@@ -60,11 +60,13 @@ impl Context {
         let method = &exchange.method;
         let connect = *method == Method::CONNECT && status.is_success();
         let upgrades = connect || status == StatusCode::SWITCHING_PROTOCOLS;
-        let has_body = *method != Method::HEAD
-            && !upgrades
-            && status != StatusCode::NO_CONTENT
-            && status != StatusCode::NOT_MODIFIED;
-        let ending = if is_sized || !has_body { Ending::Settled } else { Ending::of(headers) };
+        let has_body = || {
+            *method != Method::HEAD
+                && !upgrades
+                && status != StatusCode::NO_CONTENT
+                && status != StatusCode::NOT_MODIFIED
+        };
+        let ending = if is_sized || !has_body() { Ending::Settled } else { Ending::of(headers) };
         if ending == Ending::Settled {
             exchange.complete()?;
         } else if exchange.was_taken() {
@@ -165,8 +167,8 @@ impl Context {
 /// Whether the connection ends with this response. Few say anything about it.
 #[inline]
 fn says_close(headers: &HeaderMap) -> bool {
-    !headers.is_empty()
-        && headers.contains_key(header::CONNECTION)
+    // (The names in a row are looked through before one could be hashed.)
+    headers.keys().any(|name| name == header::CONNECTION)
         && headers.get_all(header::CONNECTION).iter().any(is_close)
 }
 

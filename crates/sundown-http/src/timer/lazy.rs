@@ -1,14 +1,16 @@
 //! The timer of one connection of HTTP/1, for which hyper sets a timeout anew before every request.
 //!
 //! Few ever fire. So the alarm that the runtime was asked for stays where it is while no timeout runs, and the next one
-//! takes it: it is due later, and when the alarm rings too early, it is set again. Of that the task hears once in the
+//! looks at it: it is due later, and when the alarm rings too early, it is set again. Of that the task hears once in the
 //! time of a timeout, and everything else costs the runtime nothing.
+//!
+//! An alarm wakes who has polled it last: all timeouts of one timer are one task's.
 
 use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -18,8 +20,9 @@ pub(crate) struct LazyTimer(Arc<Shared>);
 
 struct Shared {
     runtime: Arc<dyn Runtime>,
-    /// The alarm that no timeout has. The lock guards the place, and nothing is called or dropped under it.
-    spare: Mutex<Option<Alarm>>,
+    /// The alarm that was set last, unless somebody is looking at it. The lock guards the place, and nothing is called or
+    /// dropped under it.
+    set: Mutex<Option<Alarm>>,
 }
 
 /// It has not been found to have rung.
@@ -28,26 +31,34 @@ struct Alarm {
     rings: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
 }
 
+/// It asks for no alarm before it is polled, and leaves the one it has asked for to those after it: a timeout that is over
+/// in time costs its room alone.
 struct Sleep {
     until: Instant,
-    /// Not after `until`; `None` once that has come.
-    alarm: Option<Alarm>,
     shared: Arc<Shared>,
 }
 
 impl LazyTimer {
     pub(crate) fn new(runtime: Arc<dyn Runtime>) -> Self {
-        LazyTimer(Arc::new(Shared { runtime, spare: Mutex::default() }))
+        LazyTimer(Arc::new(Shared { runtime, set: Mutex::default() }))
     }
 }
 
 impl Shared {
-    fn spare(&self) -> MutexGuard<'_, Option<Alarm>> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    fn set(&self) -> MutexGuard<'_, Option<Alarm>> {
+        self.set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn alarm(&self, at: Instant) -> Alarm {
-        Alarm { at, rings: self.runtime.sleep_until(at) }
+    /// One that rings at that time at the latest.
+    fn take(&self, until: Instant) -> Alarm {
+        let set = self.set().take();
+        let in_time = set.filter(|alarm| alarm.at <= until);
+        in_time.unwrap_or_else(|| Alarm { at: until, rings: self.runtime.sleep_until(until) })
+    }
+
+    fn put(&self, alarm: Alarm) {
+        let before = self.set().replace(alarm);
+        drop(before);
     }
 }
 
@@ -57,9 +68,7 @@ impl hyper::rt::Timer for LazyTimer {
     }
 
     fn sleep_until(&self, until: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        let spare = self.0.spare().take();
-        let alarm = spare.filter(|alarm| alarm.at <= until).unwrap_or_else(|| self.0.alarm(until));
-        Box::pin(Sleep { until, alarm: Some(alarm), shared: self.0.clone() })
+        Box::pin(Sleep { until, shared: self.0.clone() })
     }
 
     fn now(&self) -> Instant {
@@ -71,26 +80,18 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        while let Some(alarm) = &mut this.alarm {
-            ready!(alarm.rings.as_mut().poll(cx));
-            let is_early = alarm.at < this.until;
-            this.alarm = is_early.then(|| this.shared.alarm(this.until));
+        loop {
+            let mut alarm = self.shared.take(self.until);
+            if alarm.rings.as_mut().poll(cx).is_pending() {
+                self.shared.put(alarm);
+                return Poll::Pending;
+            }
+            if alarm.at >= self.until {
+                return Poll::Ready(());
+            }
+            // It was set for a timeout before this one: the next is set for this.
         }
-        Poll::Ready(())
     }
 }
 
 impl hyper::rt::Sleep for Sleep {}
-
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        if let Some(alarm) = self.alarm.take() {
-            let before = self.shared.spare().replace(alarm);
-            drop(before);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -5,6 +5,7 @@
 
 mod alone;
 mod answers;
+mod given_up;
 mod grpc;
 mod hyper_service;
 mod inherited;

@@ -83,6 +83,7 @@ struct State {
     timers: BTreeMap<(Instant, u64), Waker>,
     next_timer: u64,
     runtime_blocked: bool,
+    environment: Environment,
     owned: bool,
     signals: Option<Signals>,
     kill_at: Option<Instant>,
@@ -110,6 +111,13 @@ impl State {
         }
     }
 
+    /// There is no job control here: what would stop the process does nothing.
+    fn act_by_default(&mut self, signal: Signal) {
+        if signal.ends_by_default() {
+            self.end_with(Fate::Signalled(signal));
+        }
+    }
+
     fn admit(&mut self, name: String, body: Box<dyn FnOnce() + Send>, late: Duration) {
         self.epoch += 1;
         self.spawned.push(Spawned { name, body, not_before: self.now + late });
@@ -131,6 +139,7 @@ impl Machine {
             timers: BTreeMap::new(),
             next_timer: 0,
             runtime_blocked: false,
+            environment: Environment::default(),
             owned: false,
             signals: None,
             kill_at: None,
@@ -308,15 +317,20 @@ impl Machine {
         self.state().runtime_blocked
     }
 
-    /// A signal arrives. Without anybody to hear it, it ends the process.
+    /// A signal arrives. Without anybody to hear it, it acts by its default.
     pub(super) fn signal(&self, signal: Signal) {
         let now = self.now();
         let mut state = self.state();
         state.epoch += 1;
         match &state.signals {
-            Some(signals) => drop(signals.deliver(now, signal)),
-            None => state.end_with(Fate::Signalled(signal)),
+            Some(signals) if signals.wanted().contains(&signal) => drop(signals.deliver(now, signal)),
+            _ => state.act_by_default(signal),
         }
+    }
+
+    /// From here on this is what tells of the platform.
+    pub(super) fn set_environment(&self, environment: Environment) {
+        self.state().environment = environment;
     }
 
     /// The platform kills the process then.
@@ -344,9 +358,8 @@ impl Host for Machine {
         self.state().now
     }
 
-    /// Nothing: every platform is as unknown as this one.
     fn environment(&self) -> Environment {
-        Environment::default()
+        self.state().environment.clone()
     }
 
     fn id(&self) -> Uuid {
@@ -379,12 +392,20 @@ impl Host for Machine {
     }
 
     fn disown(&self) {
-        self.state().owned = false;
+        let mut state = self.state();
+        let signals = state.signals.take();
+        state.owned = false;
+        drop(state);
+        drop(signals);
     }
 
     fn listen(&self, signals: Signals) -> io::Result<()> {
         self.state().signals = Some(signals);
         Ok(())
+    }
+
+    fn act_by_default(&self, signal: Signal) {
+        self.state().act_by_default(signal);
     }
 
     fn exit(&self, status: i32) {

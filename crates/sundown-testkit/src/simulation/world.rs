@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sundown::{Runtime, Signal, host::Host};
+use sundown::{Environment, Runtime, Signal, host::Host};
 
 use super::{
     Virtual,
@@ -115,6 +115,10 @@ impl World {
     }
 
     /// A future that resolves when so much time has passed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
     pub fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send + Sync + use<> {
         self.runtime().sleep_until(self.now() + time)
     }
@@ -144,7 +148,13 @@ impl World {
         self.machine.delay_threads(by);
     }
 
-    /// The process is sent a signal. If no shutdown listens, that is its end.
+    /// From here on the process runs on the platform that shows so. Without this, on none that shows.
+    pub fn set_environment(&self, environment: Environment) {
+        self.machine.set_environment(environment);
+    }
+
+    /// The process is sent a signal. If no shutdown listens, it acts by its default: for most, that is the end of the
+    /// process. (There is no job control: what would stop it does nothing.)
     pub fn signal(&self, signal: Signal) {
         self.machine.signal(signal);
         if self.machine.is_over() {

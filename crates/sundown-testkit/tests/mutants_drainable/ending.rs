@@ -74,3 +74,20 @@ impl Fault for JoinsOnce {
         right.joined(watch);
     }
 }
+
+/// Concludes nothing once it was forced.
+#[derive(Default)]
+pub(crate) struct EndsWithForce(AtomicBool);
+
+#[sundown::async_trait]
+impl Fault for EndsWithForce {
+    async fn conclude(&self, _: &Receipt) {
+        if self.0.load(Ordering::Acquire) {
+            pending::<()>().await;
+        }
+    }
+
+    fn force(&self, _: &Held) {
+        self.0.store(true, Ordering::Release);
+    }
+}

@@ -71,7 +71,9 @@ mutants! { with(|| fault::None);
     a_drain_for_once: with(draining::Once::default) => a_dropped_drain_can_be_asked_again;
 
     a_claim_that_does_not_close: with(claiming::DoesNotClose::default) => no_work_begins_after_the_claim;
-    a_claim_that_forgets_one: with(claiming::ForgetsOne::default) => a_claim_takes_every_unfinished_job;
+    a_claim_that_forgets_one: with(claiming::ForgetsOne::default) => a_claim_takes_every_unfinished_job, also [
+        who_is_forced_before_the_others_concludes_with_them,
+    ];
     a_commit_that_does_not_ask: with(|| claiming::DoesNotAsk) => a_claimed_job_cannot_commit, also [
         commits_that_race_with_the_claim_are_decided_once,
     ];
@@ -97,11 +99,15 @@ mutants! { with(|| fault::None);
         commits_that_race_with_the_claim_are_decided_once,
     ];
     a_conclusion_that_waits_for_the_taker: with(|| ending::WaitsForTheTaker)
-        => conclude_ends_when_everything_was_taken_over;
+        => conclude_ends_when_everything_was_taken_over, also [
+        who_is_forced_before_the_others_concludes_with_them,
+    ];
     a_force_that_waits: with(|| ending::ForceWaits) => force_returns_at_once;
     a_force_that_is_done_once: with(ending::ForceOnce::default) => force_can_come_first_and_again, also [
         another_shutdown_finds_nothing,
     ];
+    a_force_that_is_the_end: with(ending::EndsWithForce::default)
+        => who_is_forced_before_the_others_concludes_with_them;
     a_claim_that_needs_jobs: with(|| ending::NeedsJobs) => a_shutdown_that_drains_is_clean, also [
         a_second_claim_takes_nothing, another_shutdown_finds_nothing,
     ];

@@ -5,13 +5,16 @@
 //! drop of something that a user made. What comes back is plain data.
 
 mod act;
+mod observe;
 mod record;
 
 use std::{
-    sync::{Arc, mpsc::Sender},
+    sync::{Arc, OnceLock, mpsc::Sender},
     time::{Duration, Instant},
 };
 
+pub use self::observe::Observed;
+pub(crate) use self::observe::{Observer, Observers, observer};
 use self::record::Record;
 use crate::{
     Deadline, Grace, InFlight, Reason, Signal,
@@ -20,19 +23,30 @@ use crate::{
     jobs::IncompleteJob,
     latch::Shared,
     ledger::{Ledger, Notes},
-    machine::{Machine, State},
+    machine::{Machine, State, Turn},
     notifier::DynNotifier,
-    report::Outcome,
+    plan::Timeline,
+    progress::{Line, Step},
+    report::{ComponentReport, ExitCodes, Outcome},
     shutdown::{Component, Hook, Hub},
+    signals::Ownership,
 };
 
 /// What wakes the conductor.
 pub(crate) enum Event {
-    Begin { now: Instant, reason: Reason, grace: Option<Duration> },
+    Begin {
+        now: Instant,
+        reason: Reason,
+        grace: Option<Duration>,
+    },
     Hurry(Instant),
+    /// The shutdown is inside another, whose moments or steps have changed.
+    Inside(Instant),
     Signal(Instant, Signal),
     InFlight(usize, Outcome, Option<InFlight>),
     Called(Call, Outcome),
+    /// What observes a signal has ended.
+    Observed(Signal, Outcome),
 }
 
 /// A call into somebody's code.
@@ -67,6 +81,7 @@ pub(crate) struct Conductor {
     parts: Vec<Part>,
     desks: Vec<Desk>,
     hooks: Vec<Hook>,
+    observers: Observers,
     ledger: Arc<Ledger>,
     /// What the notifiers were offered.
     offered: Vec<IncompleteJob>,
@@ -75,7 +90,25 @@ pub(crate) struct Conductor {
     /// Set when the present step is over, for errands that keep others waiting.
     step_over: Shared,
     record: Record,
-    owns_process: bool,
+    shown: Shown,
+    /// What was claimed is the parent's to hand over.
+    waits_for_parent: bool,
+    /// The user's own exit code, once it is known.
+    exit_code: Arc<OnceLock<u8>>,
+    /// Of the process, as long as this shutdown is to end it.
+    ownership: Option<Ownership>,
+    /// Unless a signal asks for its end, the process outlives the shutdown.
+    keeps_process: bool,
+}
+
+/// What those who look on were last shown.
+#[derive(Default, PartialEq)]
+struct Shown {
+    step: Option<Step>,
+    turns: Vec<Turn>,
+    timeline: Option<Timeline>,
+    /// How many have said what they had in flight at the claim.
+    looked: usize,
 }
 
 /// A component in the course of the shutdown.
@@ -99,31 +132,39 @@ pub(crate) struct Setup {
     pub(crate) mailbox: Sender<Event>,
     pub(crate) desks: Vec<Desk>,
     pub(crate) hooks: Vec<Hook>,
+    pub(crate) observers: Observers,
     pub(crate) grace: Grace,
-    pub(crate) owns_process: bool,
+    pub(crate) exit_code: ExitCodes,
+    pub(crate) ownership: Option<Ownership>,
+    pub(crate) keeps_process: bool,
 }
 
 impl Conductor {
     pub(crate) fn new(setup: Setup) -> Self {
-        let Setup { machine, hub, errands, events, mailbox, desks, hooks, grace, owns_process } = setup;
+        let Setup { machine, hub, errands, events, mailbox, desks, hooks, observers, .. } = setup;
         let host = hub.host.clone();
-        let record = Record::new(host.id(), grace, &desks, &hooks);
+        let record = Record::new(host.id(), setup.grace, setup.exit_code, &desks, &hooks);
         Conductor {
             machine,
-            hub,
             errands,
             events,
             mailbox,
             parts: Vec::new(),
             desks,
             hooks,
-            ledger: Ledger::new(host.clone()),
+            observers,
+            ledger: hub.ledger.clone(),
+            hub,
             host,
             offered: Vec::new(),
             step_ends: None,
             step_over: Shared::default(),
             record,
-            owns_process,
+            shown: Shown::default(),
+            waits_for_parent: false,
+            exit_code: Arc::default(),
+            ownership: setup.ownership,
+            keeps_process: setup.keeps_process,
         }
     }
 
@@ -133,6 +174,7 @@ impl Conductor {
             while let Some(action) = self.machine.poll_action() {
                 self.act(action);
             }
+            self.show();
             if self.machine.is_gone() {
                 return;
             }
@@ -141,6 +183,32 @@ impl Conductor {
                 None => self.machine.handle_timeout(self.host.now()),
             }
         }
+    }
+
+    /// Shows those who look on what has changed, if anything has.
+    fn show(&mut self) {
+        let step = Step::of(self.machine.state());
+        let looked = |report: &&ComponentReport| has_looked(report);
+        let looked = self.record.components.iter().filter(looked).count();
+        let timeline = self.machine.timeline().copied();
+        let same = self.shown.step == Some(step)
+            && (self.shown.turns == self.machine.turns() && self.shown.timeline == timeline)
+            && self.shown.looked == looked;
+        // Before the beginning the board is right already.
+        if same || step == Step::Running {
+            return;
+        }
+        let turns = self.machine.turns().to_vec();
+        let line = |((turn, part), report): ((&Turn, &Part), &ComponentReport)| Line {
+            turn: *turn,
+            deadline: part.deadline.clone(),
+            stragglers: report.stragglers.clone().filter(|_| has_looked(report)),
+        };
+        let lines = turns.iter().zip(&self.parts).zip(&self.record.components).map(line).collect();
+        if let Some(waiting) = self.hub.board.show(step, lines) {
+            self.errands.wake(&waiting);
+        }
+        self.shown = Shown { step: Some(step), turns, timeline, looked };
     }
 
     /// The next event, or `None` when the machine's time has come: however many events wait, the time goes first.
@@ -158,13 +226,17 @@ impl Conductor {
                 self.freeze(reason);
                 self.machine.handle_begin(now, grace);
             }
+            Event::Inside(now) => self.hear_parent(now),
             Event::Hurry(now) => self.cut_short(|machine| machine.handle_hurry(now)),
             Event::Signal(now, signal) => {
-                self.freeze(Reason::Signal(signal));
+                self.observe(signal, now);
+                if self.machine.would_begin(signal) {
+                    self.freeze(Reason::Signal(signal));
+                }
                 self.cut_short(|machine| machine.handle_signal(now, signal));
             }
             Event::InFlight(at, outcome, in_flight) => {
-                if self.machine.is_at(State::Claiming) {
+                if !self.machine.is_past(State::Claiming) {
                     let report = &mut self.record.components[at];
                     report.in_flight = outcome;
                     report.stragglers = in_flight.or_else(|| Some(InFlight::unknown()));
@@ -172,6 +244,22 @@ impl Conductor {
                 }
             }
             Event::Called(call, outcome) => self.hear_outcome(call, outcome),
+            Event::Observed(signal, outcome) => self.hear_observed(signal, outcome),
+        }
+    }
+
+    /// What a parent does ends the drain, or the wait for its hand-over.
+    fn hear_parent(&mut self, now: Instant) {
+        let hub = self.hub.clone();
+        let Some(inside) = hub.inside.get() else { return };
+        self.freeze(inside.reason());
+        match inside.moments(now) {
+            Some(moments) => self.machine.handle_inside(now, moments),
+            // Who has not said whose child it is has its own last steps before the deadline.
+            None => self.machine.handle_begin(now, Some(inside.deadline().remaining())),
+        }
+        if self.waits_for_parent && inside.is_settled() {
+            self.machine.handle_answer(now, State::HandingOver, 0);
         }
     }
 
@@ -179,10 +267,13 @@ impl Conductor {
     fn cut_short(&mut self, tell: impl FnOnce(&mut Machine)) {
         let drained = self.machine.is_at(State::Draining);
         tell(&mut self.machine);
-        if drained
-            && self.machine.is_at(State::Claiming)
-            && let Some(timeline) = self.machine.timeline()
-        {
+        if drained && self.machine.is_at(State::Claiming) {
+            self.note_hurry();
+        }
+    }
+
+    fn note_hurry(&mut self) {
+        if let Some(timeline) = self.machine.timeline() {
             self.record.step("hurried", self.host.now(), timeline);
         }
     }
@@ -209,17 +300,24 @@ impl Conductor {
                 return;
             }
         };
-        if !self.machine.is_at(step) {
+        if self.machine.is_past(step) {
             return;
         }
         match call {
+            // What it says once it is claimed comes too late.
+            Call::Drained(at) if self.is_claimed(at) => {}
             Call::Drained(at) => {
                 self.record.components[at].drained = outcome;
                 self.machine.handle_drained(now, at);
             }
             Call::Claim(at) => {
+                let whole = matches!(outcome, Outcome::Done(_));
                 self.record.components[at].claim = outcome;
-                self.hear_claimed(at);
+                match self.machine.is_at(State::Draining) {
+                    // It was cut.
+                    true if whole => self.force_drop(at),
+                    _ => self.hear_claimed(at),
+                }
             }
             Call::Incomplete(at) => {
                 self.record.notifiers[at].incomplete = outcome;
@@ -250,16 +348,25 @@ impl Conductor {
         if !self.machine.is_at(State::Draining) && !self.machine.is_at(State::Claiming) {
             return;
         }
-        let drained = &mut self.record.components[at].drained;
-        let in_turn = self.parts[at].deadline.is_some();
-        if outcome.is_failure() {
-            *drained = outcome;
-            self.machine.handle_drained(now, at);
-        } else if !in_turn {
-            *drained = Outcome::NotCalled;
-        } else if self.machine.is_at(State::Draining) {
-            self.drain(at);
+        let failed = outcome.is_failure();
+        let report = &mut self.record.components[at];
+        report.closed = outcome;
+        if failed {
+            report.drained = Outcome::NotCalled;
         }
+        // In the claim it was closed without its turn, or too late for it.
+        if self.machine.is_at(State::Draining) {
+            if failed {
+                self.machine.handle_drained(now, at);
+            } else if !self.is_claimed(at) {
+                self.drain(at);
+            }
+        }
+    }
+
+    /// Whether its jobs have been asked for, at the claim or before it.
+    fn is_claimed(&self, at: usize) -> bool {
+        self.record.components[at].claim != Outcome::NotCalled
     }
 
     /// A component has answered the claim when it has also said what it had in flight, if it was asked.
@@ -299,4 +406,9 @@ impl Conductor {
         self.parts = components.into_iter().map(part).collect();
         let _ = self.hub.stages.reason.set(reason);
     }
+}
+
+/// Whether it has said what it had in flight at the claim, or that is over.
+fn has_looked(report: &ComponentReport) -> bool {
+    report.stragglers.is_some() && report.in_flight != Outcome::Late
 }

@@ -9,10 +9,12 @@ use uuid::Uuid;
 
 use super::Desk;
 use crate::{
-    Grace, InFlight, JobsReport, Reason,
+    Grace, InFlight, JobsReport, Overdue, Reason,
     ledger::{Ledger, Notes},
     plan::Timeline,
-    report::{CallReport, ComponentReport, NotifierReport, Outcome, Report, StepReport},
+    report::{
+        CallReport, ComponentReport, CutReport, ExitCodes, NotifierReport, Outcome, Report, StepReport,
+    },
     shutdown::{Component, Hook},
 };
 
@@ -24,12 +26,19 @@ pub(super) struct Record {
     pub(super) hooks: Vec<CallReport>,
     pub(super) warnings: Vec<String>,
     grace: Grace,
+    exit_code: ExitCodes,
     begun: Option<Instant>,
     steps: Vec<StepReport>,
 }
 
 impl Record {
-    pub(super) fn new(shutdown: Uuid, grace: Grace, desks: &[Desk], hooks: &[Hook]) -> Self {
+    pub(super) fn new(
+        shutdown: Uuid,
+        grace: Grace,
+        exit_code: ExitCodes,
+        desks: &[Desk],
+        hooks: &[Hook],
+    ) -> Self {
         let not_told = |desk: &Desk| NotifierReport {
             name: desk.name.clone(),
             draining: Outcome::NotCalled,
@@ -43,8 +52,9 @@ impl Record {
             components: Vec::new(),
             notifiers: desks.iter().map(not_told).collect(),
             hooks: hooks.iter().map(not_run).collect(),
-            warnings: Vec::new(),
+            warnings: grace.warning().into_iter().collect(),
             grace,
+            exit_code,
             begun: None,
             steps: Vec::new(),
         }
@@ -61,6 +71,12 @@ impl Record {
         self.steps.push(StepReport { step, at: now.saturating_duration_since(begun) });
     }
 
+    /// A component's allowance is over.
+    pub(super) fn cut(&mut self, at: usize, then: Overdue, now: Instant, timeline: &Timeline) {
+        let at_time = now.saturating_duration_since(timeline.begun);
+        self.components[at].cut = Some(CutReport { at: at_time, then });
+    }
+
     pub(super) fn report(
         &self,
         now: Instant,
@@ -73,9 +89,22 @@ impl Record {
         for (report, notes) in components.iter_mut().zip(notes) {
             report.notes = notes.read();
             report.seen_to = notes.seen_to();
+            if let Some((inner, passed_on)) = notes.inner() {
+                if !passed_on {
+                    jobs.add(&report.name, &inner.jobs);
+                }
+                jobs.unnamed_in_doubt += inner.jobs.unnamed_in_doubt;
+                report.inner = Some(inner.clone());
+            }
         }
         for report in &mut components {
-            let accounted = ledger.accounted(&report.name);
+            if let Some(inner) = &report.inner {
+                // It knows best.
+                report.lost = inner.components.iter().map(|component| component.lost).sum();
+                continue;
+            }
+            let ended_then = report.stragglers.as_ref().and_then(InFlight::ended);
+            let accounted = ledger.accounted(&report.name, ended_then);
             report.lost = lost(report, accounted);
             jobs.unnamed_in_doubt += unnamed(report, accounted);
         }
@@ -91,6 +120,7 @@ impl Record {
             notifiers: self.notifiers.clone(),
             release: self.hooks.clone(),
             warnings: self.warnings.clone(),
+            exit_code: self.exit_code.clone(),
         }
     }
 
@@ -109,6 +139,7 @@ impl Record {
             notifiers: self.notifiers,
             release: self.hooks,
             warnings: self.warnings,
+            exit_code: self.exit_code,
         }
     }
 }

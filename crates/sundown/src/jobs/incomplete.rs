@@ -2,10 +2,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -16,7 +13,14 @@ use super::{
     past::Past,
     word::{Fate, Word},
 };
-use crate::{Reason, latch::Latch};
+use crate::{
+    Reason,
+    latch::Latch,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 pub(super) type Opaque = dyn erased_serde::Serialize + Send + Sync;
 

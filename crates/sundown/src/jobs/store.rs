@@ -2,10 +2,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, OnceLock, PoisonError},
     time::Instant,
 };
 
@@ -21,7 +18,13 @@ use super::{
     past::Past,
     word::{Fate, Word},
 };
-use crate::{Claims, Deadline, Drainable, Draining, Gate, Guard, InFlight, Receipt, Unit, Watch};
+use crate::{
+    Claims, Deadline, Drainable, Draining, Gate, Guard, InFlight, Receipt, Unit, Watch,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 const SHARDS: usize = 16;
 
@@ -60,8 +63,6 @@ pub(super) struct Store<P> {
     /// Commits under way; closed when they are waited for.
     pub(super) committing: Gate,
     shards: [Mutex<Shard<P>>; SHARDS],
-    /// How many jobs had ended when somebody last asked what is in flight; beyond all numbers before that.
-    looked: AtomicUsize,
     /// Of the shutdown that the store has joined, if it has.
     watch: OnceLock<Watch>,
     new_word: fn() -> Word,
@@ -88,6 +89,11 @@ pub(crate) struct Ended {
 impl Ended {
     fn all(&self) -> usize {
         usize::try_from(self.completed + self.failed + self.in_doubt).unwrap_or(usize::MAX)
+    }
+
+    /// The same for the parent of the shutdown that counts them: the doubtful come with its report, among others.
+    pub(crate) fn of_a_child(self) -> Self {
+        Ended { in_doubt: 0, ..self }
     }
 
     fn count(&mut self, fate: Fate) {
@@ -136,7 +142,6 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
                 shards: std::array::from_fn(|_| {
                     Mutex::new(Shard { slots: Slab::new(), ended: Ended::default(), claims: None })
                 }),
-                looked: AtomicUsize::new(usize::MAX),
                 watch: OnceLock::new(),
                 new_word,
             }),
@@ -221,8 +226,8 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
     ///     }
     /// }
     /// ```
-    pub async fn closed(&self) {
-        self.store.gate.closed().await;
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
+        self.store.gate.closed()
     }
 
     /// Resolves when the store is closed and no job is in flight.
@@ -230,8 +235,18 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub async fn empty(&self) {
-        self.store.gate.empty().await;
+    pub fn empty(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
+        self.store.gate.empty()
+    }
+
+    /// Resolves when no job is in flight and none is promised, closed or not; another may have begun by then. See
+    /// [`Gate::quiet`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub fn quiet(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.store.gate.quiet()
     }
 
     /// The running jobs by id; reservations are counted.
@@ -248,14 +263,14 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
         // Those that are just ending are not in flight any more, and will be among the ended.
         let ending =
             ending.iter().filter(|entry| matches!(entry.word.fate(), Fate::Completed | Fate::Failed));
-        self.store.looked.store(ended + ending.count(), Ordering::Relaxed);
+        let ended = ended + ending.count();
         let promised = self.store.promised.inside();
         let total = running.len() + promised;
-        InFlight::named(running.into_iter().map(|entry| Unit {
+        let named = InFlight::named(running.into_iter().map(|entry| Unit {
             name: entry.id.to_string(),
             age: Some(now.saturating_duration_since(entry.since)),
-        }))
-        .at_least(total)
+        }));
+        named.at_least(total).with_ended(ended)
     }
 
     /// Tells the store which shutdown it belongs to: jobs that are dropped once that is announced are incomplete, even
@@ -303,8 +318,7 @@ impl<P: Serialize + Send + Sync + 'static> Jobs<P> {
                 (entry, taken)
             }));
         }
-        // Relaxed: the look is another call of the same shutdown's, or somebody's curiosity.
-        claims.ended_since(all.saturating_sub(self.store.looked.load(Ordering::Relaxed)));
+        claims.ended(all);
         // Only now: a waker or a payload's destructor that blocks must not keep the rest from being pushed.
         for (entry, taken) in listed {
             if taken {

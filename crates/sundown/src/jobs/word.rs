@@ -14,12 +14,11 @@
 //! also sees what was done before it was reached. Without that, the thread that claims a job could read the payload's
 //! checkpoint as it was before the job's own last write; and who sees *completed* could miss the effect.
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicU8, Ordering},
-};
+use std::fmt;
 
 use serde::Serialize;
+
+use crate::sync::atomic::{AtomicU8, Ordering};
 
 /// What became of a job, or what it is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]

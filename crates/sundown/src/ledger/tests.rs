@@ -264,7 +264,7 @@ fn what_an_earlier_process_left_is_offered_with_the_others_and_stands_for_none_o
         .collect();
     let left = ("left".to_owned(), 3, Reason::Died, true);
     assert_eq!(known, [left, ("again".to_owned(), 2, Reason::Memory, false)]);
-    assert_eq!(ledger.accounted("jobs"), 1, "the one of this process");
+    assert_eq!(ledger.accounted("jobs", None), 1, "the one of this process");
     let late = Claims::new(ledger.clone(), "jobs".into());
     ledger.settle(&ledger.offered(), false);
     late.left_over(left_over("late", 2));

@@ -1,7 +1,11 @@
 //! The machine alone, in virtual time.
 
 use super::*;
-use crate::plan::Reserve;
+use crate::{
+    Order,
+    phases::Phases,
+    plan::{Ordered, Reserve},
+};
 
 /// A machine with a clock that only the test moves.
 struct Rig {
@@ -21,12 +25,13 @@ impl Rig {
     }
 
     fn with(grace: Duration, reserves: Reserves, components: &[(&str, &[&str])]) -> Self {
-        let owned: Vec<_> = components
-            .iter()
-            .map(|(name, after)| ((*name).to_owned(), after.iter().map(|n| (*n).to_owned()).collect()))
-            .collect();
+        let owned = components.iter().map(|(name, after)| ((*name).to_owned(), Order::from(*after)));
+        Self::of(grace, reserves, &owned.collect::<Vec<_>>())
+    }
+
+    fn of(grace: Duration, reserves: Reserves, components: &[Ordered]) -> Self {
         let mut machine = Machine::new(grace, reserves, 1);
-        machine.freeze(Plan::new(&owned).unwrap());
+        machine.freeze(Plan::new(components, &Phases::default()).unwrap());
         Rig { machine, start: Instant::now(), now: Duration::ZERO, log: Vec::new() }
     }
 
@@ -118,7 +123,7 @@ fn with_everybody_answering_at_once_it_takes_no_time_at_all() {
             Action::Answer => answer(State::Answering),
             Action::Force => answer(State::Forcing),
             Action::Release => answer(State::Releasing),
-            Action::Announce | Action::Tighten | Action::Finish | Action::Exit(_) => {}
+            Action::Announce | Action::Tighten | Action::Cut(..) | Action::Finish | Action::Exit(_) => {}
         }
     }
     let closed = |n| rig.log.iter().position(|action| *action == Action::Close(n));
@@ -181,6 +186,46 @@ fn after_a_beginning_of_another_kind_the_first_interrupt_hurries() {
     rig.signal(Signal::Term);
     rig.signal(Signal::Int);
     assert!(rig.told().contains(&Action::Claim));
+}
+
+#[test]
+fn a_table_says_what_a_signal_means() {
+    let table = Escalation::none()
+        .on(Signal::Term, [Urgency::Hurry])
+        .on(Signal::Quit, [Urgency::Begin, Urgency::Exit])
+        .on(Signal::Hup, []);
+    let rig = || {
+        let mut rig = Rig::new(ms(10_000), &[("http", &[])]);
+        rig.machine = rig.machine.with_escalation(table.clone());
+        rig
+    };
+    let mut hurries = rig();
+    hurries.signal(Signal::Int);
+    hurries.signal(Signal::Hup);
+    assert_eq!(hurries.told(), [], "neither means anything");
+    assert!(hurries.machine.is_running() && !hurries.machine.is_signalled());
+    hurries.signal(Signal::Term);
+    assert_eq!(hurries.told(), [Action::Announce, Action::Close(0), Action::Tighten, Action::Claim]);
+
+    let mut exits = rig();
+    exits.begin();
+    exits.told();
+    exits.signal(Signal::Quit);
+    assert_eq!(
+        exits.told(),
+        [Action::Exit(Some(Signal::Quit))],
+        "a beginning is a beginning, whoever asked for it"
+    );
+}
+
+#[test]
+fn a_signal_may_exit_before_anything_has_begun() {
+    let mut rig = Rig::new(ms(10_000), &[("http", &[])]);
+    rig.machine = rig.machine.with_escalation(Escalation::none().on(Signal::Usr1, [Urgency::Exit]));
+    assert!(!rig.machine.would_begin(Signal::Usr1));
+    rig.signal(Signal::Usr1);
+    assert_eq!(rig.told(), [Action::Exit(Some(Signal::Usr1))]);
+    assert!(rig.machine.is_gone());
 }
 
 #[test]
@@ -302,4 +347,115 @@ fn a_standstill_moves_no_step_beyond_its_time() {
         rig.machine.handle_timeout(now);
         assert!(rig.machine.is_at(state), "{state:?}: {:?}", rig.machine);
     }
+}
+
+#[test]
+fn nobody_waits_for_a_component_whose_allowance_is_over() {
+    let within = |ms: Duration, overdue| Order::new().within(ms, overdue);
+    let mut rig = Rig::of(
+        ms(10_000),
+        Reserves::default(),
+        &[
+            ("slow".into(), within(ms(1_000), Overdue::StopWaiting)),
+            ("next".into(), within(ms(2_000), Overdue::Force).after(["slow"])),
+            ("prompt".into(), within(ms(500), Overdue::Force)),
+        ],
+    );
+    rig.begin();
+    assert_eq!(rig.told(), [Action::Announce, Action::Close(0), Action::Close(2)]);
+    rig.machine.handle_drained(rig.at(), 2);
+    assert_eq!(rig.wait(), ms(1_000));
+    assert_eq!(rig.told(), [Action::Cut(0, Overdue::StopWaiting), Action::Close(1)]);
+    assert_eq!(rig.wait(), ms(3_000), "from its own turn");
+    assert_eq!(rig.told(), [Action::Cut(1, Overdue::Force), Action::Claim], "none is left to wait for");
+    rig.machine.handle_drained(rig.at(), 0);
+    assert_eq!(rig.told(), [], "what comes late changes nothing");
+}
+
+#[test]
+fn an_allowance_adds_no_time() {
+    let long = Order::new().within(Duration::MAX, Overdue::Force);
+    let components = [("a".into(), long.clone()), ("b".into(), long.after(["a"]))];
+    let mut rig = Rig::of(ms(10_000), Reserves::default(), &components);
+    rig.begin();
+    rig.told();
+    assert_eq!(rig.wait(), ms(3_250));
+    assert_eq!(rig.told(), [Action::Cut(0, Overdue::Force), Action::Close(1)]);
+    assert_eq!(rig.wait(), ms(6_500));
+    assert_eq!(rig.told(), [Action::Claim], "the last one's time is over with everybody's");
+}
+
+#[test]
+fn a_component_that_stops_the_rest_hurries() {
+    let stops = Order::new().within(ms(1_000), Overdue::StopTheRest);
+    let components =
+        [("vital".into(), stops), ("a".into(), Order::new()), ("b".into(), Order::from(["vital"]))];
+    let mut rig = Rig::of(ms(10_000), Reserves::default(), &components);
+    rig.begin();
+    rig.told();
+    assert_eq!(rig.wait(), ms(1_000));
+    assert_eq!(rig.told(), [Action::Cut(0, Overdue::StopTheRest), Action::Tighten, Action::Claim]);
+    let end = rig.machine.timeline().unwrap().exit.duration_since(rig.start);
+    assert!(end < ms(5_000), "{end:?}");
+}
+
+#[test]
+fn a_component_that_drains_in_its_allowance_is_not_cut() {
+    let stops = Order::new().within(ms(1_000), Overdue::StopTheRest);
+    let components = [("vital".into(), stops), ("a".into(), Order::new())];
+    let mut rig = Rig::of(ms(10_000), Reserves::default(), &components);
+    rig.begin();
+    rig.told();
+    rig.now = ms(999);
+    rig.machine.handle_drained(rig.at(), 0);
+    assert_eq!((rig.wait(), rig.told()), (ms(6_500), vec![Action::Claim]));
+}
+
+#[test]
+fn a_nearer_end_cuts_at_once_whom_it_leaves_no_time() {
+    let forced = Order::new().within(ms(3_000), Overdue::Force);
+    let components = [("a".into(), forced), ("b".into(), Order::from(["a"]))];
+    let mut rig = Rig::of(ms(10_000), Reserves::default(), &components);
+    rig.begin();
+    rig.told();
+    rig.now = ms(2_000);
+    rig.machine.handle_begin(rig.at(), Some(ms(3_000)));
+    assert_eq!(rig.told(), [Action::Tighten, Action::Cut(0, Overdue::Force), Action::Close(1)]);
+}
+
+#[test]
+fn after_a_standstill_who_was_not_heard_is_not_cut() {
+    let stops = || Order::new().within(ms(1_000), Overdue::StopTheRest);
+    let components = [("a".into(), stops()), ("b".into(), Order::new())];
+    let mut rig = Rig::of(ms(10_000), Reserves::default(), &components);
+    rig.begin();
+    rig.told();
+    rig.now = ms(1_200);
+    rig.machine.handle_timeout(rig.at());
+    assert_eq!((rig.told(), rig.machine.poll_timeout()), (vec![], Some(rig.at() + STALL)));
+    let mut again = Rig::of(ms(10_000), Reserves::default(), &components);
+    again.begin();
+    again.now = ms(1_200);
+    again.machine.handle_timeout(again.at());
+    again.told();
+    again.wait();
+    assert_eq!(again.told(), [Action::Cut(0, Overdue::StopTheRest), Action::Tighten, Action::Claim]);
+
+    rig.machine.handle_drained(rig.at(), 0);
+    assert_eq!((rig.wait(), rig.told()), (ms(6_500), vec![Action::Claim]), "it had drained");
+}
+
+#[test]
+fn a_standstill_adds_no_time_to_the_latest_finish() {
+    let forced = Order::new().within(ms(1_000), Overdue::Force);
+    let components = [("a".into(), forced), ("b".into(), Order::from(["a"]))];
+    let mut rig = Rig::of(ms(10_000), Reserves::default(), &components);
+    rig.begin();
+    rig.told();
+    for now in [ms(3_240), ms(3_250)] {
+        assert_eq!(rig.told(), []);
+        rig.now = now;
+        rig.machine.handle_timeout(rig.at());
+    }
+    assert_eq!(rig.told(), [Action::Cut(0, Overdue::Force), Action::Close(1)]);
 }

@@ -1,5 +1,7 @@
 //! Sets a shutdown up: everything that can be wrong is found out here.
 
+mod process;
+
 use std::{
     fmt,
     future::Future,
@@ -12,19 +14,22 @@ use std::{
     time::Duration,
 };
 
+use self::process::Process;
 use super::{
     Handle, Hub, Shutdown,
     roster::{Component, Roster},
 };
 use crate::{
-    BoxFuture, Drainable, Grace, GraceError, Notifier, PlanError, Reserve, Runtime, Watch,
-    conductor::{Conductor, Desk, Setup},
+    BoxFuture, Drainable, EscalationError, Grace, GraceError, Notifier, Order, Overdue, PlanError, Reserve,
+    Runtime, Schedule, Watch,
+    conductor::{Conductor, Desk, Observers, Setup},
     errand::{Errands, Place},
     grace::LONGEST,
-    host::{DynHost, Inbox},
+    host::{DynHost, Inbox, Signals},
     latch::Shared,
     machine::Machine,
     notifier::DynNotifier,
+    phases::Phases,
     plan::{Ordered, Reserves},
     report::Outcome,
     signals::Ownership,
@@ -46,11 +51,14 @@ pub struct Builder {
     owns_process: bool,
     grace: Option<Grace>,
     reserves: Reserves,
+    phases: Phases,
     components: Vec<(Ordered, Arc<dyn Drainable>)>,
-    after_nothing: bool,
+    /// What was said of the component added last when there was none.
+    of_nothing: Option<&'static str>,
     take_over: Vec<DynNotifier>,
     told: Vec<DynNotifier>,
     hooks: Vec<(String, BoxFuture<'static, ()>)>,
+    process: Process,
 }
 
 impl Builder {
@@ -60,26 +68,74 @@ impl Builder {
             owns_process,
             grace: None,
             reserves: Reserves::default(),
+            phases: Phases::default(),
             components: Vec::new(),
-            after_nothing: false,
+            of_nothing: None,
             take_over: Vec::new(),
             told: Vec::new(),
             hooks: Vec::new(),
+            process: Process::default(),
         }
     }
 
     /// Adds a part of the service that drains. Names are unique; they are what the report speaks of.
     pub fn component(mut self, name: impl Into<String>, component: impl Drainable) -> Self {
-        self.components.push(((name.into(), Vec::new()), Arc::new(component)));
+        self.components.push(((name.into(), Order::new()), Arc::new(component)));
         self
     }
 
     /// The component added last drains after these: it is closed when they have ended, or their time is over.
-    pub fn after<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+    pub fn after<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
+        self.order("after", |order| order.after(names))
+    }
+
+    /// The component added last belongs to this phase, one of [those of the service](Self::phases): see [`Order::phase`].
+    pub fn phase(self, name: impl Into<String>) -> Self {
+        self.order("phase", |order| order.phase(name))
+    }
+
+    /// The component added last has at most so long from its turn, and at the end of that this happens: see
+    /// [`Order::within`].
+    pub fn within(self, allowance: Duration, overdue: Overdue) -> Self {
+        self.order("within", |order| order.within(allowance, overdue))
+    }
+
+    /// The jobs of the component added last are offered before those of components with a lower priority: see
+    /// [`Order::hand_over_priority`].
+    pub fn hand_over_priority(self, priority: i32) -> Self {
+        self.order("hand_over_priority", |order| order.hand_over_priority(priority))
+    }
+
+    fn order(mut self, word: &'static str, say: impl FnOnce(Order) -> Order) -> Self {
         match self.components.last_mut() {
-            Some(((_, after), _)) => after.extend(names.into_iter().map(Into::into)),
-            None => self.after_nothing = true,
+            Some(((_, order), _)) => *order = say(std::mem::take(order)),
+            None => self.of_nothing = Some(word),
         }
+        self
+    }
+
+    /// The phases of the service, in their order: every component [of one](Self::phase) drains after all of those before
+    /// it. A phase may have no components (yet), and a component no phase; called again, this adds more phases behind.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use sundown::{Gate, Shutdown, StartError};
+    /// # fn start(runtime: impl sundown::Runtime, http: Gate, orders: Gate, mails: Gate) -> Result<Shutdown, StartError> {
+    /// Shutdown::process(runtime)
+    ///     .phases(["ingress", "work"])
+    ///     .component("http", http)
+    ///     .phase("ingress")
+    ///     .component("orders", orders)
+    ///     .phase("work")
+    ///     .component("mails", mails)
+    ///     .phase("work")
+    ///     .after(["orders"])
+    ///     .start()
+    /// # }
+    /// ```
+    pub fn phases<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.phases.extend(names.into_iter().map(Into::into));
         self
     }
 
@@ -120,6 +176,32 @@ impl Builder {
         self
     }
 
+    /// Runs the plan dry: nothing is started, and the [`Schedule`] says what the shutdown would come to.
+    ///
+    /// # Errors
+    ///
+    /// Where the grace, the reserves or the order cannot work: what [`start`](Self::start) would say of them.
+    pub fn plan(&self) -> Result<Schedule, StartError> {
+        let host = self.runtime.host();
+        let grace = self.checked_grace(&host)?;
+        let ordered: Vec<_> = self.components.iter().map(|(ordered, _)| ordered.clone()).collect();
+        Ok(Schedule::new(grace, &ordered, &self.phases, &self.reserves, host.now())?)
+    }
+
+    /// The grace, once it is known that a plan can be made with it.
+    fn checked_grace(&self, host: &DynHost) -> Result<Grace, StartError> {
+        let grace = match &self.grace {
+            Some(grace) => grace.clone(),
+            None => Grace::of(&host.environment())?,
+        };
+        grace.check()?;
+        self.reserves.check(&grace)?;
+        match self.of_nothing {
+            Some(word) => Err(StartError::OfNothing(word)),
+            None => Ok(grace),
+        }
+    }
+
     /// Starts the shutdown's threads and prepares the notifiers; nothing is shut down yet.
     ///
     /// Blocks the calling thread while the notifiers prepare, five seconds at most.
@@ -129,15 +211,8 @@ impl Builder {
     /// Everything that is wrong with the set-up: see [`StartError`].
     pub fn start(self) -> Result<Shutdown, StartError> {
         let host = self.runtime.host();
-        let grace = match self.grace {
-            Some(grace) => grace,
-            None => Grace::of(&host.environment())?,
-        };
-        grace.check()?;
-        self.reserves.check(&grace)?;
-        if self.after_nothing {
-            return Err(StartError::AfterNothing);
-        }
+        let grace = self.checked_grace(&host)?;
+        self.process.check(self.owns_process)?;
         if self.take_over.len() > 1 {
             return Err(StartError::TwoTakeOver(self.take_over.len()));
         }
@@ -151,12 +226,14 @@ impl Builder {
         let place = || Place::new(&host, &self.runtime).map_err(StartError::Runtime);
         // Even where nobody needs one: a runtime that is not there is found out now.
         drop(place()?);
-        let component =
-            |((name, after), drainable)| Ok(Component { name, after, drainable, place: place()? });
-        let roster =
-            Roster::new(self.components.into_iter().map(component).collect::<Result<_, StartError>>()?)?;
+        let component = |((name, order), drainable)| Ok(Component::new(name, order, drainable, place()?));
+        let components = self.components.into_iter().map(component).collect::<Result<_, StartError>>()?;
+        let roster = Roster::new(components, self.phases, self.reserves.clone())?;
         let hook = |(name, run)| Ok(Hook { name, run, place: place()? });
         let hooks: Vec<_> = self.hooks.into_iter().map(hook).collect::<Result<_, StartError>>()?;
+        let wanted = self.process.wanted();
+        let Process { escalation, observed, exit_code, keeps } = self.process;
+        let observing = if observed.is_empty() { None } else { Some(place()?) };
         let ownership = match self.owns_process {
             true => Some(Ownership::claim(&host).ok_or(StartError::AlreadyStarted)?),
             false => None,
@@ -166,23 +243,27 @@ impl Builder {
         let desks = open_desks(&host, &self.runtime, &errands, self.take_over, self.told)?;
         let (mailbox, events) = mpsc::channel();
         let go = start_thread(&host, self.owns_process)?;
-        let hub = Hub::new(host, roster);
+        let hub = Hub::new(host, roster, desks.iter().any(|desk| desk.takes_over));
         let _ = hub.stages.mailbox.set(mailbox.clone());
         // Before the signals are ours: whoever blocks or panics in it must not leave the process deaf.
         hub.roster.tell_joined(&Watch::new(hub.stages.clone()));
-        if let Some(ownership) = ownership {
-            ownership.listen(mailbox.clone()).map_err(StartError::Signals)?;
+        if let Some(ownership) = &ownership {
+            ownership.listen(Signals::new(mailbox.clone(), wanted)).map_err(StartError::Signals)?;
         }
         let conductor = Conductor::new(Setup {
-            machine: Machine::new(grace.length(), self.reserves, hooks.len() + desks.len()),
+            machine: Machine::new(grace.planned(), self.reserves, hooks.len() + desks.len())
+                .with_escalation(escalation.unwrap_or_default()),
             hub: hub.clone(),
             errands,
             events: Inbox::new(events),
             mailbox: mailbox.clone(),
             desks,
             hooks,
+            observers: Observers::new(observed, observing),
             grace,
-            owns_process: self.owns_process,
+            exit_code,
+            ownership,
+            keeps_process: keeps,
         });
         go.send(conductor)
             .map_err(|_| StartError::Thread(io::Error::other("the conductor's thread is gone")))?;
@@ -271,9 +352,17 @@ pub enum StartError {
     /// The reserves or the order cannot work.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// `after` was called before any component was added.
-    #[error("`after` names an order, but no component was added before it")]
-    AfterNothing,
+    /// The table of signals cannot work.
+    #[error(transparent)]
+    Escalation(#[from] EscalationError),
+    /// A shutdown that is embedded was to own what belongs to the process.
+    #[error(
+        "an embedded shutdown owns no signals and no exit: `escalation`, `on_signal` and `keep_process` are for that of a process"
+    )]
+    NotTheProcess,
+    /// Something was said of the component added last, by this method, before any was added.
+    #[error("`{0}` speaks of the component added last, but none was added before it")]
+    OfNothing(&'static str),
     /// More than one notifier is to take over.
     #[error("{0} notifiers were named to take over, only one can (others can be told, or chained)")]
     TwoTakeOver(usize),
@@ -289,7 +378,7 @@ pub enum StartError {
     #[error("no thread could be started: {0}")]
     Thread(io::Error),
     /// The signals could not be registered.
-    #[error("SIGTERM, SIGINT and SIGQUIT could not be registered: {0}")]
+    #[error("the signals could not be registered: {0}")]
     Signals(io::Error),
     /// A notifier could not prepare.
     #[error("notifier {name} could not prepare: {}", shown(outcome))]

@@ -1,8 +1,11 @@
 //! How a component concludes and ends.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use sundown::Outcome;
+use sundown::{Claims, Deadline, Drainable, Gate, Guard, InFlight, Outcome, Overdue, Receipt, Watch};
 
 use super::stage::{Fresh, TakesAll, claimed, ids};
 use crate::conformance::{
@@ -42,6 +45,63 @@ pub(super) fn force_can_come_first_and_again(trial: &Trial<Fresh>) -> Checked {
     trial.close(&subject)
 }
 
+pub(super) fn who_is_forced_before_the_others_concludes_with_them(trial: &Trial<Fresh>) -> Checked {
+    let subject = trial.fresh();
+    let _work = subject.works(&ids(3))?;
+    let others = Gate::new();
+    let guard = Mutex::new(Some(others.enter().or_broken("to enter a gate")?));
+    let frees = FreesOthers { component: subject.component.clone(), guard };
+    // The others drain until it has been forced.
+    let builder = subject.shutdown_of(frees).within(Duration::from_nanos(1), Overdue::Force);
+    let builder = builder.component("others", others).hand_over_to(TakesAll);
+    let shutdown = builder.start().or_broken("a shutdown")?;
+    shutdown.begin("a rule is checked");
+    let report = trial.report(shutdown)?;
+    ended_well("force", &report.components[0].force)?;
+    ended_well("conclude", &report.components[0].conclude)?;
+    let claimed = claimed(&report);
+    let all = if subject.named { ids(3) } else { Vec::new() };
+    require(claimed == all, || format!("expected {all:?} to be claimed before `force`, saw {claimed:?}"))
+}
+
+/// The component, which lets the last one out of another's gate when it has been forced.
+struct FreesOthers {
+    component: Arc<dyn Drainable>,
+    guard: Mutex<Option<Guard>>,
+}
+
+#[sundown::async_trait]
+impl Drainable for FreesOthers {
+    fn joined(&self, watch: &Watch) {
+        self.component.joined(watch);
+    }
+
+    fn close(&self, deadline: &Deadline) {
+        self.component.close(deadline);
+    }
+
+    async fn drained(&self) {
+        self.component.drained().await;
+    }
+
+    fn in_flight(&self) -> InFlight {
+        self.component.in_flight()
+    }
+
+    fn claim(&self, claims: &Claims) {
+        self.component.claim(claims);
+    }
+
+    async fn conclude(&self, receipt: &Receipt) {
+        self.component.conclude(receipt).await;
+    }
+
+    fn force(&self) {
+        self.component.force();
+        drop(self.guard.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
 pub(super) fn a_shutdown_that_drains_is_clean(trial: &Trial<Fresh>) -> Checked {
     let subject = trial.fresh();
     let work = subject.works(&ids(3))?;
@@ -69,6 +129,7 @@ pub(super) fn another_shutdown_finds_nothing(trial: &Trial<Fresh>) -> Checked {
     let report = trial.finish(shutdown.or_broken("a second shutdown")?)?;
     let component = &report.components[0];
     for (method, outcome) in [
+        ("close", &component.closed),
         ("drained", &component.drained),
         ("in_flight", &component.in_flight),
         ("claim", &component.claim),

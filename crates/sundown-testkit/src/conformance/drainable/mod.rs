@@ -103,6 +103,8 @@ rules! { $,
     ending::force_returns_at_once,
     /// `force` is idempotent, and needs no other method before it.
     ending::force_can_come_first_and_again,
+    /// Where it is forced when its allowance is over, all is claimed before that, and `conclude` comes after it.
+    ending::who_is_forced_before_the_others_concludes_with_them,
     /// Work that ends in time is no loss.
     ending::a_shutdown_that_drains_is_clean,
     /// When a shutdown is over, the component may join another, which finds nothing.

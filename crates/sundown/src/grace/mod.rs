@@ -1,14 +1,13 @@
 //! How much time the platform gives between its signal and its kill, and how that is known.
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+mod environment;
+mod platforms;
+
+use std::{fmt, time::Duration};
 
 use serde::{Serialize, Serializer};
 
+pub use self::environment::Environment;
 use crate::report::Short;
 
 /// The time between the signal and the kill, with where the number came from.
@@ -33,6 +32,8 @@ pub enum Provenance {
         /// What it was recognised by.
         marker: &'static str,
     },
+    /// What a platform that the program named is known to give.
+    Named(&'static str),
     /// Nothing said anything.
     Fallback,
 }
@@ -40,31 +41,15 @@ pub enum Provenance {
 /// The variable that overrides what is detected, in seconds.
 pub const GRACE_VARIABLE: &str = "SUNDOWN_GRACE";
 
-/// A platform that shows itself, the most specific first: Cloud Run is asked before Kubernetes, since it runs on
-/// Knative, and Docker last, since its marker shows on many others.
-const PLATFORMS: &[(Marker, &str, u64)] = &[
-    // https://cloud.google.com/run/docs/container-contract: 10 s, fixed
-    (Marker::Variable("K_SERVICE"), "Cloud Run service", 10),
-    (Marker::Variable("CLOUD_RUN_JOB"), "Cloud Run job", 10),
-    (Marker::Variable("CLOUD_RUN_WORKER_POOL"), "Cloud Run worker pool", 10),
-    // https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination: 30 s unless the pod says else
-    (Marker::Variable("KUBERNETES_SERVICE_HOST"), "Kubernetes", 30),
-    (Marker::File("/var/run/secrets/kubernetes.io/serviceaccount"), "Kubernetes", 30),
-    // https://docs.docker.com/reference/cli/docker/container/stop/: 10 s
-    (Marker::File("/.dockerenv"), "Docker", 10),
-    (Marker::File("/run/.containerenv"), "Podman", 10),
-];
-
 /// Where nothing says anything, the shortest of the common defaults.
 const FALLBACK: Duration = Duration::from_secs(10);
 
 /// Longer is a mistake of units, and would overflow what can be added to an instant.
 pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-enum Marker {
-    Variable(&'static str),
-    File(&'static str),
-}
+/// Where the platform gives none, its kill may come at any moment. Until it does there is nothing to lose by going on: for
+/// the half second that [Lambda](Grace::LAMBDA_INTERNAL_EXTENSION) has, which is enough for whoever has nothing in flight.
+const BEST_EFFORT: Duration = Duration::from_millis(500);
 
 impl Grace {
     /// Exactly this long.
@@ -72,12 +57,34 @@ impl Grace {
         Grace { length, provenance: Provenance::Explicit }
     }
 
-    /// What the environment of this process says: [`GRACE_VARIABLE`] first, then the platform's marker, then ten
-    /// seconds.
+    /// What a platform is known to give, where the process cannot see it: a constant of one's own, beside those here.
+    ///
+    /// It may be none, which is accepted from a platform alone. The shutdown then does what it can in half a second, until
+    /// the platform's kill, and its report warns of it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use sundown::Grace;
+    ///
+    /// const OURS: Grace = Grace::named("the cluster in the cellar", Duration::from_secs(45));
+    /// assert_eq!(OURS.to_string(), "45 s (default of the cluster in the cellar, named by the program)");
+    /// ```
+    pub const fn named(platform: &'static str, length: Duration) -> Self {
+        Grace { length, provenance: Provenance::Named(platform) }
+    }
+
+    /// What the environment of this process says: [`GRACE_VARIABLE`] first; then what the platform lets one read from a
+    /// variable; then what it is known to give, if it is recognised by its markers, the most specific first; then ten
+    /// seconds. Where a process manager (supervisord, systemd) shows besides, the sooner end of the two.
+    ///
+    /// Recognised are Cloud Run, AWS Lambda, Fargate and ECS, Azure Container Apps and App Service, Heroku, Fly.io, Nomad,
+    /// Render, Railway, Kubernetes, Docker, Podman, supervisord and systemd.
     ///
     /// # Errors
     ///
-    /// When the variable is set to something that is no number of seconds.
+    /// When a variable is set to something that is no number of seconds.
     pub fn detect() -> Result<Self, GraceError> {
         Self::of(&Environment::of_this_process())
     }
@@ -101,14 +108,7 @@ impl Grace {
         if let Some(grace) = Self::from_variable(GRACE_VARIABLE, environment)? {
             return Ok(grace);
         }
-        let platform = PLATFORMS.iter().find_map(|(marker, name, seconds)| {
-            let marker = match *marker {
-                Marker::Variable(variable) => environment.variable(variable).map(|_| variable),
-                Marker::File(file) => environment.has_file(file).then_some(file),
-            }?;
-            let provenance = Provenance::Platform { name, marker };
-            Some(Grace { length: Duration::from_secs(*seconds), provenance })
-        });
+        let platform = platforms::detect(environment)?;
         Ok(platform.unwrap_or(Grace { length: FALLBACK, provenance: Provenance::Fallback }))
     }
 
@@ -136,14 +136,42 @@ impl Grace {
         &self.provenance
     }
 
+    /// What a shutdown is planned with: a little, where the platform gives none.
+    pub(crate) fn planned(&self) -> Duration {
+        if self.length.is_zero() { BEST_EFFORT } else { self.length }
+    }
+
+    /// What the report says of a platform that gives none.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let effort = Short(BEST_EFFORT);
+        let none = || {
+            format!(
+                "there is no grace here ({}): what was done is best effort, within {effort}",
+                self.provenance
+            )
+        };
+        self.length.is_zero().then(none)
+    }
+
     /// Whether a shutdown can be planned with it.
     pub(crate) fn check(&self) -> Result<(), GraceError> {
-        if self.length.is_zero() {
+        if self.length.is_zero() && !self.provenance.is_platforms() {
             Err(GraceError::Zero { provenance: self.provenance.clone() })
         } else if self.length > LONGEST {
             Err(GraceError::TooLong { length: self.length, provenance: self.provenance.clone() })
         } else {
             Ok(())
+        }
+    }
+}
+
+impl Provenance {
+    /// Whether it is the platform that says so, or is known to do so.
+    fn is_platforms(&self) -> bool {
+        match self {
+            Provenance::Platform { .. } | Provenance::Named(_) => true,
+            Provenance::Variable(name) => platforms::is_readable(name),
+            Provenance::Explicit | Provenance::Fallback => false,
         }
     }
 }
@@ -170,6 +198,7 @@ impl fmt::Display for Provenance {
             Provenance::Explicit => f.write_str("set by the program"),
             Provenance::Variable(name) => write!(f, "set by {name}"),
             Provenance::Platform { name, marker } => write!(f, "default of {name}, seen by {marker}"),
+            Provenance::Named(name) => write!(f, "default of {name}, named by the program"),
             Provenance::Fallback => f.write_str("no platform recognised"),
         }
     }
@@ -197,7 +226,7 @@ pub enum GraceError {
         /// What it holds.
         text: String,
     },
-    /// No time at all.
+    /// No time at all, and it is not the platform that gives none: most likely a mistake of units.
     #[error("the grace is 0 s ({provenance}): there is no time to shut down in")]
     Zero {
         /// Where it came from.
@@ -213,75 +242,9 @@ pub enum GraceError {
     },
 }
 
-/// What [`Grace::of`] looks at: variables and marker files, of this process or of a test.
-#[derive(Clone, Debug, Default)]
-pub struct Environment {
-    variables: HashMap<String, String>,
-    files: HashSet<PathBuf>,
-}
-
-impl Environment {
-    /// Nothing set, no file there.
-    pub fn empty() -> Self {
-        Self::default()
-    }
-
-    /// The variables of this process, and those marker files that exist. A variable that is no Unicode is taken with
-    /// replacement characters, so that it is refused by name instead of overlooked.
-    pub fn of_this_process() -> Self {
-        let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-        let variables = std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))).collect();
-        let files = PLATFORMS.iter().filter_map(|(marker, _, _)| match marker {
-            Marker::File(file) => Path::new(file).exists().then(|| PathBuf::from(file)),
-            Marker::Variable(_) => None,
-        });
-        Environment { variables, files: files.collect() }
-    }
-
-    /// With a variable set.
-    #[must_use]
-    pub fn with_variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.variables.insert(name.into(), value.into());
-        self
-    }
-
-    /// With a file there.
-    #[must_use]
-    pub fn with_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.files.insert(path.into());
-        self
-    }
-
-    fn variable(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str)
-    }
-
-    fn has_file(&self, path: &str) -> bool {
-        self.files.contains(Path::new(path))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn grace(environment: &Environment) -> (u64, String) {
-        let grace = Grace::of(environment).unwrap();
-        (grace.length().as_secs(), grace.provenance().to_string())
-    }
-
-    #[test]
-    fn the_most_specific_marker_wins() {
-        let docker = Environment::empty().with_file("/.dockerenv");
-        let pod = docker.clone().with_variable("KUBERNETES_SERVICE_HOST", "10.0.0.1");
-        let run = pod.clone().with_variable("K_SERVICE", "resize");
-        let set = run.clone().with_variable("SUNDOWN_GRACE", "2.5");
-        assert_eq!(grace(&Environment::empty()), (10, "no platform recognised".into()));
-        assert_eq!(grace(&docker), (10, "default of Docker, seen by /.dockerenv".into()));
-        assert_eq!(grace(&pod), (30, "default of Kubernetes, seen by KUBERNETES_SERVICE_HOST".into()));
-        assert_eq!(grace(&run), (10, "default of Cloud Run service, seen by K_SERVICE".into()));
-        assert_eq!(Grace::of(&set).unwrap().to_string(), "2.500 s (set by SUNDOWN_GRACE)");
-    }
 
     #[test]
     fn what_is_no_number_of_seconds_is_refused_by_name() {

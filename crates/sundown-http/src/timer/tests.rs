@@ -1,4 +1,4 @@
-use std::{future::poll_fn, io, task::Waker};
+use std::{future::poll_fn, io, sync::Mutex, task::Waker};
 
 use hyper::rt::Timer;
 use sundown::{AbortHandle, Accept, BoxFuture, Drive};
@@ -95,10 +95,10 @@ fn one_alarm_serves_many_timeouts_and_none_of_them_ends_early_or_late() {
 }
 
 #[test]
-fn timeouts_that_come_sooner_or_run_side_by_side_have_alarms_of_their_own() {
+fn timeouts_of_one_task_that_come_sooner_or_run_side_by_side_end_on_time() {
     let clock = Clock::new();
     let timer = LazyTimer::new(Arc::new(OnClock(clock.clone())));
-    drop(timer.sleep_until(clock.at(30)));
+    assert!(!is_over(&mut timer.sleep_until(clock.at(30))));
     let mut sooner = timer.sleep_until(clock.at(10));
     let mut beside = timer.sleep_until(clock.at(20));
     assert!(!is_over(&mut sooner) && !is_over(&mut beside));
@@ -116,4 +116,12 @@ fn an_alarm_that_is_used_again_wakes_who_waits_now() {
         assert!(!is_over(&mut timer.sleep_until(clock.at(30))));
         assert_eq!(clock.wakers.lock().unwrap().drain(..).count(), 1);
     }
+}
+
+#[test]
+fn a_timeout_that_nobody_waits_for_asks_the_runtime_for_nothing() {
+    let clock = Clock::new();
+    let timer = LazyTimer::new(Arc::new(OnClock(clock.clone())));
+    drop(timer.sleep_until(clock.at(30)));
+    assert_eq!(clock.asked(), 0);
 }

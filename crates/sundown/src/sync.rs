@@ -1,0 +1,11 @@
+//! The locks and atomics of the primitives: the standard library's, or `loom`'s in the models.
+//!
+//! What is modelled takes its synchronisation from here, so that the models check the code that is shipped. The rest of
+//! the crate uses the standard library's directly. `Arc` and `OnceLock` stay the standard library's in the models too:
+//! a count of references guards nothing of ours, and `loom` has no `OnceLock`.
+
+#[cfg(not(all(test, loom)))]
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, atomic};
+
+#[cfg(all(test, loom))]
+pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, atomic};

@@ -217,5 +217,6 @@ impl<S: fmt::Debug, M> fmt::Debug for GoingAway<S, M> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;

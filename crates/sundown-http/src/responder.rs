@@ -279,7 +279,8 @@ impl fmt::Debug for Responder {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use std::{
         future::{Ready, ready},

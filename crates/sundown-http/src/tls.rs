@@ -34,7 +34,8 @@ mod outcome;
 mod records;
 mod rescue;
 mod session;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;
 mod turn;
 

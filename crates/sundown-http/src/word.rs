@@ -338,7 +338,8 @@ pub(crate) enum Reading {
 #[cfg(all(test, loom))]
 mod models;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use std::{sync::Barrier, thread};
 

@@ -65,7 +65,9 @@ fn every_public_type_keeps_its_auto_traits() {
         // It holds the handler's future.
         named::<ResponseFuture<Handler, (), Full<Bytes>>>(),
     ];
-    assert_eq!(BTreeSet::from(pinned), exported());
+    let (pinned, exported) = (BTreeSet::from(pinned), exported());
+    let odd: Vec<_> = pinned.symmetric_difference(&exported).collect();
+    assert!(odd.is_empty(), "exported and not pinned, or pinned and not exported: {odd:?}");
 }
 
 /// A service as users have them: its future can be sent, and has to be pinned.

@@ -124,7 +124,7 @@ fn a_wait_for_a_shutdown_can_be_given_up() {
     let jobs = Jobs::new();
     let shutdown = Shutdown::embedded(Tokio::of(runtime.handle().clone()))
         .component("jobs", jobs.clone())
-        .grace(Duration::from_secs(2))
+        .grace(Duration::from_secs(60))
         .start()
         .unwrap();
     let job = jobs.begin("image-17", ()).unwrap();

@@ -381,12 +381,12 @@ fn who_would_be_inside_itself_is_refused_and_goes_on_well() {
     simulate(|world| {
         let stage = stage(world, alone, takes_over);
         let refused = |result| assert!(matches!(result, Err(AddComponentError::Inside(_))), "{result:?}");
-        refused(stage.host.component("myself", stage.host.handle(), &[]));
-        refused(stage.plugin.component("host", stage.host.handle(), &[]));
-        refused(stage.plugin.component("myself", Arc::new(stage.plugin.handle()), &[]));
+        refused(stage.host.component("myself", stage.host.handle(), []));
+        refused(stage.plugin.component("host", stage.host.handle(), []));
+        refused(stage.plugin.component("myself", Arc::new(stage.plugin.handle()), []));
         let other = Shutdown::embedded(world.runtime()).grace(GRACE).start().unwrap();
-        other.component("host", stage.host.handle(), &[]).unwrap();
-        refused(stage.plugin.component("other", other.handle(), &[]));
+        other.component("host", stage.host.handle(), []).unwrap();
+        refused(stage.plugin.component("other", other.handle(), []));
 
         let _job = stage.jobs.begin("image-17", ()).unwrap();
         other.begin("a test");

@@ -48,16 +48,16 @@ fn who_leaves_is_drained_first_and_its_name_is_free_then() {
     simulate(|world| {
         let shutdown = Shutdown::embedded(world.runtime()).grace(GRACE).start().unwrap();
         let (jobs, again) = (Jobs::<()>::new(), Gate::new());
-        shutdown.component("tenant", jobs.clone(), &[]).unwrap();
+        shutdown.component("tenant", jobs.clone(), []).unwrap();
         let job = jobs.begin("image-17", ()).unwrap();
         let mut leaving = leave(&shutdown, "tenant");
         assert!(poll(&mut leaving).is_pending());
         assert!(jobs.is_closed());
-        let taken = shutdown.component("tenant", again.clone(), &[]);
+        let taken = shutdown.component("tenant", again.clone(), []);
         assert!(matches!(taken, Err(AddComponentError::Plan(PlanError::TwoOfOneName { .. }))), "{taken:?}");
         job.complete().unwrap();
         assert!(matches!(poll(&mut leaving), Poll::Ready(Ok(()))));
-        shutdown.component("tenant", again.clone(), &[]).unwrap();
+        shutdown.component("tenant", again.clone(), []).unwrap();
         shutdown.begin("a test");
         let report = shutdown.finished_blocking();
         assert!(report.is_clean() && again.is_closed(), "{report}");
@@ -174,11 +174,11 @@ fn a_new_one_of_the_name_is_waited_for_as_the_old_one_was() {
             .unwrap();
         world.block_on(shutdown.remove_component("cache")).unwrap();
         // Nobody can come after one that has left; and none of its name before those that come after it.
-        let unknown = shutdown.component("late", Gate::new(), &["cache"]);
+        let unknown = shutdown.component("late", Gate::new(), ["cache"]);
         assert!(matches!(unknown, Err(AddComponentError::Plan(PlanError::Unknown { .. }))), "{unknown:?}");
-        let cycle = shutdown.component("cache", Gate::new(), &["database"]);
+        let cycle = shutdown.component("cache", Gate::new(), ["database"]);
         assert!(matches!(cycle, Err(AddComponentError::Plan(PlanError::Cycle { .. }))), "{cycle:?}");
-        shutdown.component("cache", again.clone(), &[]).unwrap();
+        shutdown.component("cache", again.clone(), []).unwrap();
         let inside = again.enter().unwrap();
         shutdown.begin("a test");
         world.advance(Duration::from_secs(1));
@@ -230,7 +230,7 @@ fn who_comes_and_goes_leaves_nothing_behind() {
         let shutdown = shutdown.start().unwrap();
         let tenant = Arc::new(Gate::new());
         for _ in 0..1_000 {
-            shutdown.component("tenant", tenant.clone(), &["first"]).unwrap();
+            shutdown.component("tenant", tenant.clone(), ["first"]).unwrap();
             world.block_on(shutdown.remove_component("tenant")).unwrap();
         }
         assert_eq!(Arc::strong_count(&tenant), 1);

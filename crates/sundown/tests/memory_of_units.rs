@@ -1,5 +1,5 @@
 //! Nothing that is kept of a unit outlives the unit: crates were met that keep 85 to 120 bytes of each one that has
-//! ever been. In a program of its own, since every allocation of the process is counted.
+//! ever been. In a program of its own, without a harness, since every allocation of the process is counted.
 
 #![allow(clippy::unwrap_used)] // nothing here but a test
 
@@ -20,8 +20,8 @@ static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 const MANY: usize = 4_000;
 /// What grows by doubling has grown by then.
 const WARM: usize = 100;
-/// Less than one byte each.
-const NOISE: usize = MANY;
+/// Less than two bytes each; what other threads allocate is among it.
+const NOISE: usize = 2 * MANY;
 
 /// Does it many times, and says how many bytes that has left behind, and how often it has allocated.
 fn left_by(times: usize, mut unit: impl FnMut()) -> (usize, u64) {
@@ -37,21 +37,21 @@ fn give_up(future: impl Future) {
     assert!(pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_pending());
 }
 
-#[test]
-fn short_units_leave_nothing_behind() {
+fn main() {
     let _profiler = Profiler::builder().testing().build();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (gate, jobs) = (Gate::new(), Jobs::new());
+
+    // Before there are other threads, which allocate as well.
+    let guards = left_by(1_000_000, || drop(gate.enter().unwrap()));
+    assert_eq!(guards, (0, 0), "an anonymous guard allocates nothing");
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let shutdown = Shutdown::embedded(Tokio::of(runtime.handle().clone()))
         .component("gate", gate.clone())
         .component("jobs", jobs.clone())
-        .grace(Duration::from_secs(2))
+        .grace(Duration::from_secs(60))
         .start()
         .unwrap();
-
-    // A few are of the threads that have just been started.
-    let (_, blocks) = left_by(1_000_000, || drop(gate.enter().unwrap()));
-    assert!(blocks < 100, "an anonymous guard allocates nothing: {blocks} blocks for a million");
 
     let left = |what: &str, unit: &mut dyn FnMut()| {
         let (bytes, _) = left_by(MANY, unit);
@@ -84,7 +84,7 @@ fn short_units_leave_nothing_behind() {
         drop((handle.readiness(), handle.deadline()));
     });
     left("refused components", &mut || {
-        assert!(shutdown.component("gate", Gate::new(), &[]).is_err());
+        assert!(shutdown.component("gate", Gate::new(), []).is_err());
     });
     shutdown.begin("a test");
     assert!(shutdown.finished_blocking().is_clean());

@@ -273,7 +273,7 @@ fn a_component_that_leaves_runs_its_closure() {
         let shutdown = Shutdown::embedded(world.runtime()).grace(GRACE).start().unwrap();
         let (clock, began) = (world.clone(), world.now());
         let sleeps = on_drain(async move |_| clock.sleep(SECOND).await);
-        shutdown.component("tenant", sleeps, &[]).unwrap();
+        shutdown.component("tenant", sleeps, []).unwrap();
         world.block_on(async { pin!(shutdown.remove_component("tenant")).await }).unwrap();
         assert_eq!(world.now() - began, SECOND);
     });

@@ -131,7 +131,7 @@ fn a_component_that_joins_and_a_deadline_that_comes_nearer_are_changes() {
         let shutdown = Shutdown::embedded(world.runtime()).grace(GRACE).start().unwrap();
         let mut progress = shutdown.progress();
         assert!(world.block_on(progress.changed()).unwrap().components.is_empty());
-        shutdown.component("gate", gate.clone(), &[]).unwrap();
+        shutdown.component("gate", gate.clone(), []).unwrap();
         let joined = world.block_on(progress.changed()).unwrap();
         assert_eq!((joined.step, turns(&joined)), (Step::Running, vec![Turn::Waiting]));
         assert_eq!(joined.components[0].in_flight.total(), Some(0));

@@ -247,7 +247,7 @@ impl Handle {
     /// # let runtime = sundown_tokio::Tokio::current();
     /// let shutdown = Shutdown::embedded(runtime).grace(Duration::from_secs(2)).start()?;
     /// let tenant = Gate::new();
-    /// shutdown.component("tenant-17", tenant.clone(), &[])?;
+    /// shutdown.component("tenant-17", tenant.clone(), [])?;
     /// // … requests of this tenant …
     /// shutdown.remove_component("tenant-17").await?;
     /// assert!(tenant.enter().is_err());

@@ -104,7 +104,7 @@ fn a_waker_may_come_back_into_the_shutdown_that_wakes_it() {
     let jobs = Jobs::new();
     let shutdown = Shutdown::embedded(Tokio::of(runtime.handle().clone()))
         .component("jobs", jobs.clone())
-        .grace(Duration::from_secs(2))
+        .grace(Duration::from_secs(60))
         .start()
         .unwrap();
     let job = jobs.begin("image-17", ()).unwrap();
@@ -127,7 +127,7 @@ fn a_waker_may_come_back_into_the_shutdown_that_wakes_it() {
         inner.hurry();
         assert!(inner.watch().is_draining());
         let _ = (inner.deadline(), inner.readiness().time_left(), store.in_flight());
-        assert!(inner.component("late", Gate::new(), &[]).is_err());
+        assert!(inner.component("late", Gate::new(), []).is_err());
         store.close();
     };
     come_back("a shutdown", waits, act, move || {

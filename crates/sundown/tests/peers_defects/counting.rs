@@ -21,8 +21,8 @@ fn work_that_is_aborted_panics_or_is_never_polled_has_left_and_is_counted() {
     for end in [End::Aborted, End::AbortedUnpolled, End::Panicked, End::RuntimeDropped, End::NeverSpawned] {
         let (_runtime, shutdown) = shutdown();
         let (gate, jobs) = (Gate::new(), Jobs::new());
-        shutdown.component("gate", gate.clone(), &[]).unwrap();
-        shutdown.component("jobs", jobs.clone(), &[]).unwrap();
+        shutdown.component("gate", gate.clone(), []).unwrap();
+        shutdown.component("jobs", jobs.clone(), []).unwrap();
         let (guard, job) = (gate.enter().unwrap(), jobs.begin("image-17", ()).unwrap());
         let work = async move {
             let _held = (guard, job);

@@ -49,7 +49,7 @@ pub(crate) fn poll<T>(future: &mut BoxFuture<'static, T>, waker: &Waker) -> Poll
 pub(crate) fn shutdown() -> (tokio::runtime::Runtime, Shutdown) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let shutdown = Shutdown::embedded(Tokio::of(runtime.handle().clone()))
-        .grace(Duration::from_secs(2))
+        .grace(Duration::from_secs(60))
         .start()
         .unwrap();
     (runtime, shutdown)

@@ -17,7 +17,7 @@ use crate::{poll, shutdown};
 /// A component that comes while the shutdown begins.
 fn joins(handle: &Handle) -> (Gate, bool) {
     let gate = Gate::new();
-    let joined = handle.component("late", gate.clone(), &[]).is_ok();
+    let joined = handle.component("late", gate.clone(), []).is_ok();
     (gate, joined)
 }
 

@@ -49,8 +49,9 @@ impl Runtime for Bare {
         Instant::now()
     }
 
-    fn sleep_until(&self, _: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        Box::pin(std::future::pending())
+    /// Ready at once, or never.
+    fn sleep_until(&self, at: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        if at <= Instant::now() { Box::pin(std::future::ready(())) } else { Box::pin(std::future::pending()) }
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) -> AbortHandle {

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use crate::bare::{Bare, now};
 use sundown::{JoinError, Restart, Tasks};
 use sundown_testkit::{
     Recorder,
@@ -169,18 +170,17 @@ fn a_backoff_under_way_ends_at_the_stop_and_nothing_is_run_after_it() {
 #[test]
 fn a_task_without_a_backoff_leaves_the_others_their_turn() {
     let restart = Restart::default().backoff(Duration::ZERO, Duration::ZERO).forever();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let tasks = Tasks::new(sundown_tokio::Tokio::of(runtime.handle().clone()));
+    let (bare, tasks) = Bare::with_tasks();
     let restarting = tasks.restarting(restart, || std::future::ready(Err::<(), _>("at once")));
     let task = tasks.try_spawn("spins", restarting).unwrap();
-    // One thread: this would never run.
-    runtime.block_on(async {
-        tokio::task::yield_now().await;
-        task.abort();
-        tasks.stop("the test is over");
-        tasks.empty().await;
-    });
-    assert!(runtime.block_on(task).is_err() || tasks.counts().failed == 1);
+    bare.poll();
+    for restarts in 0..5 {
+        assert_eq!(tasks.counts().restarted, restarts, "one a poll");
+        bare.poll();
+    }
+    task.abort();
+    bare.poll();
+    assert_eq!(now(task), Err(JoinError::Aborted));
 }
 
 #[test]

@@ -10,7 +10,8 @@ use std::{
 };
 
 use sundown::{
-    AddComponentError, Deadline, Drainable, Gate, Jobs, PlanError, RemoveComponentError, Report, Shutdown,
+    AddComponentError, Deadline, Drainable, Gate, Jobs, Overdue, PlanError, RemoveComponentError, Report,
+    Shutdown,
 };
 use sundown_testkit::{
     Faulty, Recorder, TakesOver,
@@ -219,6 +220,23 @@ fn the_deadline_of_one_that_is_leaving_comes_nearer_with_the_shutdown() {
         shutdown.begin_within("a nearer end", GRACE / 2);
         world.settle();
         assert!(left() < DRAIN / 2 + Duration::from_secs(1), "{:?}", left());
+        shutdown.finished_blocking();
+    });
+}
+
+#[test]
+fn the_deadline_of_one_that_is_leaving_is_its_allowances_end_once_its_turn_has_come() {
+    simulate(|world| {
+        let tenant = Deadlines::default();
+        let builder = Shutdown::embedded(world.runtime()).component("tenant", tenant.clone());
+        let allowance = Duration::from_secs(1);
+        let shutdown = builder.within(allowance, Overdue::StopWaiting).grace(GRACE).start().unwrap();
+        let mut leaving = leave(&shutdown, "tenant");
+        assert!(poll(&mut leaving).is_pending());
+        shutdown.begin("a test");
+        world.settle();
+        let given: Vec<_> = tenant.0.lock().unwrap().iter().map(Deadline::remaining).collect();
+        assert_eq!(given, [allowance, allowance]);
         shutdown.finished_blocking();
     });
 }

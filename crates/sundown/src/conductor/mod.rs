@@ -261,6 +261,9 @@ impl Conductor {
         if self.waits_for_parent && inside.is_settled() {
             self.machine.handle_answer(now, State::HandingOver, 0);
         }
+        if inside.is_cut() {
+            self.force_claimed();
+        }
     }
 
     /// Notes it if this ends the drain.

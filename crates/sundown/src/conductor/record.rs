@@ -85,14 +85,16 @@ impl Record {
         notes: impl Iterator<Item = Arc<Notes>>,
     ) -> Report {
         let mut jobs = ledger.summary();
+        let mut apart = JobsReport::default();
         let mut components = self.components.clone();
         for (report, notes) in components.iter_mut().zip(notes) {
             report.notes = notes.read();
             report.seen_to = notes.seen_to();
             if let Some((inner, passed_on)) = notes.inner() {
-                if !passed_on {
-                    jobs.add(&report.name, &inner.jobs);
-                }
+                // Of one whose jobs are in this ledger, what is in none that it passes on.
+                let own = if *passed_on { &inner.apart } else { &inner.jobs };
+                jobs.add(&report.name, own);
+                apart.add(&report.name, own);
                 jobs.unnamed_in_doubt += inner.jobs.unnamed_in_doubt;
                 report.inner = Some(inner.clone());
             }
@@ -117,6 +119,7 @@ impl Record {
             steps: self.steps.clone(),
             components,
             jobs,
+            apart,
             notifiers: self.notifiers.clone(),
             release: self.hooks.clone(),
             warnings: self.warnings.clone(),
@@ -136,6 +139,7 @@ impl Record {
             steps: self.steps,
             components: self.components,
             jobs: JobsReport::default(),
+            apart: JobsReport::default(),
             notifiers: self.notifiers,
             release: self.hooks,
             warnings: self.warnings,

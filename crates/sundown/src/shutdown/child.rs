@@ -13,8 +13,9 @@
 //! ```
 
 use std::{
+    cell::RefCell,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
         mpsc::Sender,
     },
@@ -23,7 +24,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{Handle, Shutdown};
+use super::{Handle, Hub, Shutdown};
 use crate::{
     Claims, Deadline, Drainable, InFlight, Reason, Receipt, Step, Watch,
     conductor::Event,
@@ -101,10 +102,12 @@ impl Family {
 pub(crate) struct Inside {
     /// Its latest finish as a component.
     deadline: Deadline,
-    /// `None` if it has not been told that it joined.
-    parent: Option<Arc<Stages>>,
+    /// Set when it has been told that it joined.
+    parent: OnceLock<Arc<Stages>>,
     /// The parent claims.
     claimed: AtomicBool,
+    /// Its allowance is over: what is left of it is to be dropped before its turn to be forced.
+    cut: AtomicBool,
     /// The parent's hand-over is over.
     settled: AtomicBool,
 }
@@ -115,7 +118,7 @@ impl Inside {
     }
 
     pub(crate) fn reason(&self) -> Reason {
-        let reason = self.parent.as_ref().and_then(|parent| parent.reason.get());
+        let reason = self.parent.get().and_then(|parent| parent.reason.get());
         reason.cloned().unwrap_or_else(|| Reason::Requested("it is part of a shutdown".into()))
     }
 
@@ -125,10 +128,30 @@ impl Inside {
         self.settled.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
+    }
+
+    /// It leaves a parent that has not begun: there is no hand-over that it could wait for.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.parent.get().is_some_and(|parent| parent.answers.get().is_none())
+    }
+
+    /// Its parent's hand-over is still to come, or under way.
+    pub(crate) fn hands_over(&self) -> bool {
+        !self.is_settled() && !self.is_alone()
+    }
+
+    /// The parent hands over and answers yet.
+    fn is_to_be_answered(&self, now: Instant) -> bool {
+        let answers = self.parent.get().and_then(|parent| parent.answers.get());
+        !self.is_settled() && answers.is_some_and(|(_, answers)| now < answers.at())
+    }
+
     /// When the child's steps end at the latest, as the parent's moments are now. Of the parent's time to answer the child
     /// leaves an eighth before and after its own, for those in between.
     pub(crate) fn moments(&self, now: Instant) -> Option<Timeline> {
-        let (hand_over, answers) = self.parent.as_ref()?.answers.get()?;
+        let (hand_over, answers) = self.parent.get()?.answers.get()?;
         let (from, to) = (hand_over.at(), answers.at());
         let eighth = to.saturating_duration_since(from) / 8;
         let claimed = self.claimed.load(Ordering::Relaxed);
@@ -190,6 +213,11 @@ impl Drainable for Handle {
         // In this order: of two that become each other's child at once, one at least finds out afterwards.
         self.hub.stages.family.join(watch.stages());
         watch.stages().family.add(self);
+        if let Some(inside) = self.hub.inside.get() {
+            // It was closed before it was told.
+            self.know_parent(inside);
+            self.tell_inside();
+        }
     }
 
     fn close(&self, deadline: &Deadline) {
@@ -201,6 +229,7 @@ impl Drainable for Handle {
     }
 
     fn in_flight(&self) -> InFlight {
+        let Some(_asked) = Asked::once(&self.hub) else { return InFlight::unknown() };
         if self.hub.board.page().step == Step::Claim {
             // What it had at its own claim is known when that is over.
             let until = self.hub.host.now() + PATIENCE;
@@ -225,7 +254,7 @@ impl Drainable for Handle {
         }
         inside.claimed.store(true, Ordering::Relaxed);
         self.tell_inside();
-        let until = inside.parent.as_ref().and_then(|parent| parent.answers.get());
+        let until = inside.parent.get().and_then(|parent| parent.answers.get());
         let until = until.map_or(now + PATIENCE, |(hand_over, _)| hand_over.at());
         hub.host.wait(&mut &*hub.stages.claimed, Some(until));
     }
@@ -241,9 +270,16 @@ impl Drainable for Handle {
     }
 
     fn force(&self) {
-        if !self.hub.finished.is_set() {
-            self.begin_within("its parent is over", Duration::ZERO);
+        if self.hub.finished.is_set() {
+            return;
         }
+        let inside = self.hub.inside.get();
+        if let Some(inside) = inside.filter(|inside| inside.is_to_be_answered(self.hub.host.now())) {
+            // It was cut: its components drop what is left, and its jobs are handed over in their time.
+            inside.cut.store(true, Ordering::Relaxed);
+            return self.tell_inside();
+        }
+        self.begin_within("its parent is over", Duration::ZERO);
     }
 }
 
@@ -256,17 +292,50 @@ impl Handle {
         }
         let inside = hub.inside.get_or_init(|| Inside {
             deadline,
-            parent: hub.stages.family.parents().into_iter().next(),
+            parent: OnceLock::new(),
             claimed: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
             settled: AtomicBool::new(false),
         });
+        self.know_parent(inside);
         self.tell_inside();
         Some(inside)
+    }
+
+    fn know_parent(&self, inside: &Inside) {
+        if let Some(parent) = self.hub.stages.family.parents().into_iter().next() {
+            // The first one stands.
+            let _ = inside.parent.set(parent);
+        }
     }
 
     fn tell_inside(&self) {
         // An error means that it is over.
         let _ = self.mailbox.send(Event::Inside(self.hub.host.now()));
+    }
+}
+
+thread_local! {
+    /// Those that this thread is asking what they have in flight.
+    static ASKED: RefCell<Vec<*const Hub>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A shutdown is being asked. One inside itself, which a component around it has hidden, is so once: it would ask for ever.
+struct Asked;
+
+impl Asked {
+    fn once(hub: &Arc<Hub>) -> Option<Self> {
+        let hub = Arc::as_ptr(hub);
+        ASKED.with_borrow_mut(|asked| {
+            let first = !asked.contains(&hub);
+            first.then(|| asked.push(hub)).map(|()| Asked)
+        })
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        ASKED.with_borrow_mut(|asked| asked.truncate(asked.len() - 1));
     }
 }
 

@@ -10,8 +10,8 @@ use std::{
 };
 
 use sundown::{
-    AddComponentError, Deadline, Drainable, Gate, Jobs, Overdue, PlanError, RemoveComponentError, Report,
-    Shutdown,
+    AddComponentError, Deadline, Drainable, Fate, Gate, Jobs, Overdue, PlanError, RemoveComponentError,
+    Report, Shutdown,
 };
 use sundown_testkit::{
     Faulty, Recorder, TakesOver,
@@ -82,6 +82,23 @@ fn who_is_leaving_when_the_shutdown_begins_is_the_shutdowns() {
         let report = shutdown.finished_blocking();
         assert_eq!((names(&report), report.jobs.handed_over.len()), (vec!["tenant"], 1), "{report}");
         assert!(is_too_late(&world.block_on(shutdown.remove_component("tenant"))));
+    });
+}
+
+/// Nobody would claim it: it is as if it were dropped in a service that runs.
+#[test]
+fn a_job_that_is_dropped_in_a_store_that_leaves_has_failed() {
+    simulate(|world| {
+        let shutdown = Shutdown::embedded(world.runtime()).grace(GRACE).start().unwrap();
+        let jobs = Jobs::<()>::new();
+        shutdown.component("tenant", jobs.clone(), []).unwrap();
+        let job = jobs.begin("image-17", ()).unwrap();
+        let ticket = job.ticket();
+        let mut leaving = leave(&shutdown, "tenant");
+        assert!(poll(&mut leaving).is_pending());
+        drop(job);
+        assert_eq!(ticket.fate(), Fate::Failed);
+        assert!(matches!(poll(&mut leaving), Poll::Ready(Ok(()))));
     });
 }
 

@@ -45,7 +45,7 @@ fn run(cases: &[Case<'_>]) {
 #[test]
 fn a_component_that_panics_in_any_step_costs_only_its_own_part() {
     run(&[
-        ("panics-in-close", "drained", "panicked: on purpose in close", 1),
+        ("panics-in-close", "closed", "panicked: on purpose in close", 1),
         ("panics-in-drained", "drained", "panicked: on purpose in drained", 1),
         ("panics-in-in_flight", "in_flight", "panicked: on purpose in in_flight", 1),
         ("panics-in-claim", "claim", "panicked: on purpose in claim", 1),
@@ -151,7 +151,7 @@ fn all_misdeeds_at_once_cost_no_more_than_one() {
         ending.assert_code(1);
         for (name, step, outcome) in [
             ("never-drains", "drained", "late"),
-            ("panics-in-close", "drained", "panicked: on purpose in close"),
+            ("panics-in-close", "closed", "panicked: on purpose in close"),
             ("blocks-in-close", "drained", "late"),
             ("blocks-in-claimed", "claim", "late"),
             ("blocks-in-conclude", "conclude", "late"),

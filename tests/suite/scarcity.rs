@@ -65,7 +65,7 @@ fn without_a_thread_all_calls_share_one_and_all_is_done() {
 fn without_a_thread_who_gives_it_back_costs_nobody_anything_but_time() {
     let cases = [
         ("never-drains", "drained", "late", 0),
-        ("panics-in-close", "drained", "panicked: on purpose in close", 1),
+        ("panics-in-close", "closed", "panicked: on purpose in close", 1),
         ("panics-in-drained", "drained", "panicked: on purpose in drained", 1),
         ("panics-in-in_flight", "in_flight", "panicked: on purpose in in_flight", 1),
         ("panics-in-claimed", "claim", "panicked: on purpose in claimed", 1),

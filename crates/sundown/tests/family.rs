@@ -634,6 +634,28 @@ fn what_a_grandchild_hands_over_itself_is_in_every_report_above_it_once() {
 }
 
 #[test]
+fn a_child_that_is_two_components_has_its_jobs_in_the_report_once() {
+    for own_taker in [false, true] {
+        simulate(|world| {
+            let jobs = Jobs::new();
+            let plugin = Shutdown::embedded(world.runtime()).component("jobs", jobs.clone()).grace(GRACE);
+            let plugin = if own_taker { takes_over(plugin) } else { plugin };
+            let plugin = plugin.start().unwrap();
+            let host = Shutdown::embedded(world.runtime())
+                .component("plugin", plugin.handle())
+                .component("again", plugin.handle());
+            let host = takes_over(host).grace(GRACE).start().unwrap();
+            let _job = jobs.begin("image-17", ()).unwrap();
+            host.begin("a test");
+            let report = host.finished_blocking();
+            assert_eq!((report.jobs.handed_over.len(), report.is_clean()), (1, true), "{report}");
+            let total = |at: usize| report.components[at].stragglers.as_ref().unwrap().total();
+            assert_eq!([total(0), total(1)], [Some(1); 2], "each is asked: {report}");
+        });
+    }
+}
+
+#[test]
 fn a_childs_jobs_have_the_priority_of_the_child() {
     simulate(|world| {
         let (first, last) = (Jobs::new(), Jobs::new());

@@ -1,6 +1,7 @@
 //! What has come of the shutdown so far: the report in the making.
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -85,17 +86,20 @@ impl Record {
         notes: impl Iterator<Item = Arc<Notes>>,
     ) -> Report {
         let mut jobs = ledger.summary();
-        let mut apart = JobsReport::default();
+        let (mut apart, mut counted) = (JobsReport::default(), HashSet::new());
         let mut components = self.components.clone();
         for (report, notes) in components.iter_mut().zip(notes) {
             report.notes = notes.read();
             report.seen_to = notes.seen_to();
             if let Some((inner, passed_on)) = notes.inner() {
-                // Of one whose jobs are in this ledger, what is in none that it passes on.
-                let own = if *passed_on { &inner.apart } else { &inner.jobs };
-                jobs.add(&report.name, own);
-                apart.add(&report.name, own);
-                jobs.unnamed_in_doubt += inner.jobs.unnamed_in_doubt;
+                // It may be here under two names.
+                if counted.insert(inner.shutdown) {
+                    // Of one whose jobs are in this ledger, what is in none that it passes on.
+                    let own = if *passed_on { &inner.apart } else { &inner.jobs };
+                    jobs.add(&report.name, own);
+                    apart.add(&report.name, own);
+                    jobs.unnamed_in_doubt += inner.jobs.unnamed_in_doubt;
+                }
                 report.inner = Some(inner.clone());
             }
         }

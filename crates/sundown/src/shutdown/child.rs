@@ -229,7 +229,6 @@ impl Drainable for Handle {
     }
 
     fn in_flight(&self) -> InFlight {
-        let Some(_asked) = Asked::once(&self.hub) else { return InFlight::unknown() };
         if self.hub.board.page().step == Step::Claim {
             // What it had at its own claim is known when that is over.
             let until = self.hub.host.now() + PATIENCE;
@@ -239,6 +238,7 @@ impl Drainable for Handle {
         if page.step == Step::Finished {
             return InFlight::counted(0);
         }
+        let Some(_asked) = Asked::once(&self.hub) else { return InFlight::unknown() };
         let parts = Snapshot::of(&self.hub, &page).components;
         InFlight::of_parts(parts.into_iter().map(|part| (part.name, part.in_flight)))
     }
@@ -321,21 +321,21 @@ thread_local! {
 }
 
 /// A shutdown is being asked. One inside itself, which a component around it has hidden, is so once: it would ask for ever.
-struct Asked;
+struct Asked(*const Hub);
 
 impl Asked {
     fn once(hub: &Arc<Hub>) -> Option<Self> {
         let hub = Arc::as_ptr(hub);
         ASKED.with_borrow_mut(|asked| {
             let first = !asked.contains(&hub);
-            first.then(|| asked.push(hub)).map(|()| Asked)
+            first.then(|| asked.push(hub)).map(|()| Asked(hub))
         })
     }
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        ASKED.with_borrow_mut(|asked| asked.truncate(asked.len() - 1));
+        ASKED.with_borrow_mut(|asked| asked.retain(|hub| *hub != self.0));
     }
 }
 

@@ -8,8 +8,8 @@ use std::{
 };
 
 use sundown::{
-    AddComponentError, Builder, Claims, Deadline, Drainable, Gate, IncompleteJob, Jobs, Outcome, Reason,
-    Receipt, Report, Shutdown,
+    AddComponentError, Builder, Claims, Deadline, Drainable, Gate, IncompleteJob, Jobs, Outcome, Overdue,
+    Reason, Receipt, Report, Shutdown,
 };
 use sundown_testkit::{
     Fault, Faulty, Method, Recorder, TakesOver,
@@ -503,6 +503,12 @@ fn what_a_childs_clients_are_told_is_what_its_parents_report_says_whatever_else_
                 },
                 |host| match seed % 7 {
                     0 => host.component("beside", beside()).hand_over_to(taker()),
+                    1 => host.within(DRAIN - ms(5), Overdue::Force).hand_over_to(taker()),
+                    2 => host.within(DRAIN - ms(5), Overdue::StopWaiting).hand_over_to(taker()),
+                    3 => {
+                        let host = host.within(DRAIN - ms(300), Overdue::Force);
+                        host.component("beside", beside()).hand_over_to(taker())
+                    }
                     _ => host.hand_over_to(taker()),
                 },
             );
@@ -582,7 +588,7 @@ fn a_child_that_is_forced_when_its_allowance_is_over_still_hands_over() {
             let plugin = plugin.start().unwrap();
             let host = Shutdown::embedded(world.runtime())
                 .component("plugin", plugin.handle())
-                .within(ms(500), sundown::Overdue::Force)
+                .within(ms(500), Overdue::Force)
                 .component("other", other.clone())
                 .hand_over_to(TakesOver::all())
                 .grace(GRACE)

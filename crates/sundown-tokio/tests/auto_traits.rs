@@ -26,7 +26,7 @@ fn exported() -> BTreeSet<String> {
 
 #[test]
 fn every_public_type_keeps_its_auto_traits() {
-    let pinned = [pinned::<Task<()>>()];
+    let pinned = [pinned::<Interrupt<()>>(), pinned::<Task<()>>()];
     let (pinned, exported) = (BTreeSet::from(pinned), exported());
     let odd: Vec<_> = pinned.symmetric_difference(&exported).collect();
     assert!(odd.is_empty(), "exported and not pinned, or pinned and not exported: {odd:?}");

@@ -103,14 +103,21 @@ impl Ledger {
         pass(job, parent);
     }
 
-    /// What is to be handed over now: what was taken, and what may be lost in mid-commit. By the ranks of the components that
-    /// had it, and of one rank as it was claimed.
-    pub(crate) fn offered<R: Ord>(&self, rank: impl Fn(&str) -> R) -> Vec<IncompleteJob> {
+    /// What is to be handed over now: what was taken, and what may be lost in mid-commit.
+    /// By the rank of the component here that had it.
+    pub(crate) fn offered_by<K: Ord>(&self, rank: impl Fn(&str) -> K) -> Vec<IncompleteJob> {
         let offered = |fate| matches!(fate, Fate::Taken | Fate::Committing | Fate::InDoubt);
         let books = self.books();
-        let mut open: Vec<_> = books.jobs.iter().filter(|listed| offered(listed.job.fate())).collect();
-        open.sort_by_key(|listed| rank(&listed.of));
-        open.into_iter().map(|listed| listed.job.listed()).collect()
+        let listed = books.jobs.iter().filter(|listed| offered(listed.job.fate()));
+        let mut ranked: Vec<_> = listed.map(|listed| (rank(&listed.of), listed.job.listed())).collect();
+        drop(books);
+        ranked.sort_by(|(one, _), (other, _)| one.cmp(other));
+        ranked.into_iter().map(|(_, job)| job).collect()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn offered(&self) -> Vec<IncompleteJob> {
+        self.offered_by(|_| ())
     }
 
     /// The hand-over is over. `hung`: nobody can know how far it came.

@@ -112,8 +112,7 @@ pub(crate) enum Action {
 const REPEAT: Duration = Duration::from_millis(200);
 
 /// Components are asked side by side for what is in memory; who has not answered by then counts with what it said.
-const CLAIM_WAIT: Duration = Duration::from_millis(250);
-const FORCE_WAIT: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Who wakes up so much after its time was kept from running: so may those be that it asked (their platform throttles the
 /// process, its machine was paused). They have their time again, once.
@@ -453,13 +452,13 @@ impl Machine {
                 self.take_turns(now);
             }
             State::Claiming => {
-                self.wait(now, CLAIM_WAIT.min(left(timeline.answer) / 4));
+                self.wait(now, PATIENCE.min(left(timeline.answer) / 4));
                 self.ask(now, Action::Claim, self.plan.len());
             }
             State::HandingOver => self.ask(now, Action::HandOver, 1),
             State::Answering => self.ask(now, Action::Answer, self.plan.len()),
             State::Forcing => {
-                self.wait(now, FORCE_WAIT.min(left(timeline.exit) / 4));
+                self.wait(now, PATIENCE.min(left(timeline.exit) / 4));
                 self.ask(now, Action::Force, self.plan.len());
             }
             State::Releasing => self.ask(now, Action::Release, self.release_parties),

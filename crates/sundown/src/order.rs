@@ -51,8 +51,8 @@ pub enum Overdue {
     /// This is for what must not hold on to something that others need. Its clients are answered only if they still can
     /// be when it has dropped what was left: a server is better left to its own end. A component whose claim fails, or
     /// hangs, is not forced before the others are: it may still hold jobs that nobody knows of. Nor is one whose allowance
-    /// ends the drain of all, since then everything comes in its order anyway. A [shutdown](crate::Handle#inside-another)
-    /// is claimed, and then hands over itself, or waits until its parent has: what it is made of is forced after that.
+    /// ends the drain of all, since then everything comes in its order anyway. A [shutdown
+    /// inside](crate::Handle#inside-another) has its components forced, and still hands over itself or waits for its parent.
     Force,
     /// There is no point in going on without it: all are claimed, as if somebody had
     /// [hurried](crate::Handle::hurry).

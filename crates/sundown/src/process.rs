@@ -85,8 +85,11 @@ impl ChildProcess {
     /// # Errors
     ///
     /// When no thread can be had that waits for it. Then it is killed.
-    pub fn new(child: Child) -> io::Result<Self> {
-        Self::watch(child, false)
+    pub fn new(mut child: Child) -> io::Result<Self> {
+        // One that was waited for before has no number any more. An error means that somebody else has reaped it, which
+        // the thread will find too.
+        let ended = child.try_wait().unwrap_or(None);
+        Self::watch(child, false, ended)
     }
 
     /// Spawns a process as the leader of a group of its own: signals go to all processes in it, those that it starts
@@ -98,7 +101,7 @@ impl ChildProcess {
     ///
     /// When it cannot be spawned, or no thread can be had that waits for it. Then it is killed.
     pub fn group(command: &mut Command) -> io::Result<Self> {
-        Self::watch(command.process_group(0).spawn()?, true)
+        Self::watch(command.process_group(0).spawn()?, true, None)
     }
 
     /// By which signal it is told. Default: SIGTERM.
@@ -108,17 +111,22 @@ impl ChildProcess {
         self
     }
 
-    fn watch(child: Child, whole_group: bool) -> io::Result<Self> {
+    fn watch(child: Child, whole_group: bool, ended: Option<ExitStatus>) -> io::Result<Self> {
         let host = System::shared();
         let watched = Arc::new(Watched {
             pid: Pid::from_child(&child),
             whole_group,
             since: host.now(),
-            body: Mutex::new(Body { child, reaped: false, kept: whole_group }),
+            body: Mutex::new(Body { child, reaped: ended.is_some(), kept: whole_group }),
             status: OnceLock::new(),
             ended: Latch::default(),
             host,
         });
+        if ended.is_some() {
+            let _ = watched.status.set(ended);
+            watched.ended.set();
+            return Ok(ChildProcess { watched, told_by: Signal::Term });
+        }
         let theirs = watched.clone();
         let thread = format!("sundown-pid-{}", watched.id());
         if let Err(error) = watched.host.spawn(thread, Box::new(move || theirs.wait())) {

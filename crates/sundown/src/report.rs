@@ -35,6 +35,9 @@ pub struct Report {
     pub components: Vec<ComponentReport>,
     /// Every job.
     pub jobs: JobsReport,
+    /// Those of them that are in the ledger of no shutdown but one inside, which has handed them over itself.
+    #[serde(skip)]
+    pub(crate) apart: JobsReport,
     /// Every notifier.
     pub notifiers: Vec<NotifierReport>,
     /// Every release hook.

@@ -8,8 +8,8 @@ use std::{
 };
 
 use sundown::{
-    AddComponentError, Builder, Claims, Deadline, Drainable, Gate, IncompleteJob, Jobs, Outcome, Reason,
-    Receipt, Report, Shutdown,
+    AddComponentError, Builder, Claims, Deadline, Drainable, Gate, IncompleteJob, Jobs, Outcome, Overdue,
+    Reason, Receipt, Report, Shutdown,
 };
 use sundown_testkit::{
     Fault, Faulty, Method, Recorder, TakesOver,
@@ -503,6 +503,12 @@ fn what_a_childs_clients_are_told_is_what_its_parents_report_says_whatever_else_
                 },
                 |host| match seed % 7 {
                     0 => host.component("beside", beside()).hand_over_to(taker()),
+                    1 => host.within(DRAIN - ms(5), Overdue::Force).hand_over_to(taker()),
+                    2 => host.within(DRAIN - ms(5), Overdue::StopWaiting).hand_over_to(taker()),
+                    3 => {
+                        let host = host.within(DRAIN - ms(300), Overdue::Force);
+                        host.component("beside", beside()).hand_over_to(taker())
+                    }
                     _ => host.hand_over_to(taker()),
                 },
             );
@@ -539,5 +545,223 @@ fn what_a_childs_clients_are_told_is_what_its_parents_report_says_whatever_else_
                 "{report}"
             );
         }
+    });
+}
+
+/// Of those that go before their parents begin, nobody takes the jobs over.
+#[test]
+fn a_child_that_leaves_with_an_abandoned_job_waits_for_no_parent() {
+    simulate(|world| {
+        let stage = stage(world, alone, takes_over);
+        let job = stage.jobs.begin("image-17", ()).unwrap();
+        let leaves = stage.host.remove_component("plugin");
+        world.spawn_task(async move {
+            leaves.await.unwrap();
+        });
+        world.advance(ms(100));
+        drop(job);
+        world.advance(ms(100));
+        assert!(stage.events.has("told unacknowledged"), "{}", stage.events);
+        let own = stage.plugin.finished_blocking();
+        assert_eq!(lists(&own), [vec![], vec!["jobs image-17".to_owned()], vec![]], "{own}");
+        assert!(own.took < GRACE, "{own}");
+        assert_eq!(own.warnings, ["nobody was named to take over unfinished jobs"]);
+        stage.host.begin("a test");
+        assert!(stage.host.finished_blocking().is_clean());
+    });
+}
+
+#[test]
+fn a_child_that_is_forced_when_its_allowance_is_over_still_hands_over() {
+    for own_taker in [false, true] {
+        simulate(|world| {
+            let (jobs, events, other) = (Jobs::new(), world.recorder(), Gate::new());
+            let slow = Faulty::new(world.runtime(), TakesOver::all())
+                .before(Method::Incomplete, Fault::Slow(ms(200)))
+                .recorded("plugin's", &events);
+            let work = Faulty::new(world.runtime(), Gate::new()).recorded("work", &events);
+            let plugin = Shutdown::embedded(world.runtime())
+                .component("jobs", Told(jobs.clone(), events.clone()))
+                .component("work", work)
+                .grace(GRACE);
+            let plugin = if own_taker { plugin.hand_over_to(slow) } else { plugin };
+            let plugin = plugin.start().unwrap();
+            let host = Shutdown::embedded(world.runtime())
+                .component("plugin", plugin.handle())
+                .within(ms(500), Overdue::Force)
+                .component("other", other.clone())
+                .hand_over_to(TakesOver::all())
+                .grace(GRACE)
+                .start()
+                .unwrap();
+            let inside = other.enter().unwrap();
+            let _job = jobs.begin("image-17", ()).unwrap();
+            host.begin("a test");
+            world.advance(ms(600));
+            assert!(events.has("work force"), "what is left of it is dropped at once: {events}");
+            world.advance(ms(900));
+            drop(inside);
+            let report = host.finished_blocking();
+            assert_eq!(lists(&report), [vec!["plugin/jobs image-17".to_owned()], vec![], vec![]], "{report}");
+            assert!(report.is_clean(), "{report}");
+            events.assert_order(&["told handed-over"]);
+            drop(plugin);
+        });
+    }
+}
+
+#[test]
+fn what_a_grandchild_hands_over_itself_is_in_every_report_above_it_once() {
+    simulate(|world| {
+        let jobs = [Jobs::new(), Jobs::new()];
+        let embedded = || Shutdown::embedded(world.runtime()).grace(GRACE);
+        let inner =
+            embedded().component("jobs", jobs[0].clone()).hand_over_to(TakesOver::all()).start().unwrap();
+        let middle = embedded().component("inner", inner).component("jobs", jobs[1].clone()).start().unwrap();
+        let outer = embedded().component("middle", middle).hand_over_to(TakesOver::all()).start().unwrap();
+        let begun = jobs.each_ref().map(|jobs| (jobs.begin("a", ()).unwrap(), jobs.begin("b", ()).unwrap()));
+        outer.begin("a test");
+        world.advance(ms(100));
+        let _held = begun.map(|(held, done)| {
+            done.complete().unwrap();
+            held
+        });
+        let report = outer.finished_blocking();
+        let mut lists = lists(&report);
+        lists[0].sort();
+        assert_eq!(
+            lists,
+            [vec!["middle/inner/jobs a".to_owned(), "middle/jobs a".to_owned()], vec![], vec![]],
+            "{report}"
+        );
+        assert_eq!(report.jobs.completed, 2, "{report}");
+        assert!(report.is_clean(), "{report}");
+    });
+}
+
+#[test]
+fn a_child_that_is_two_components_has_its_jobs_in_the_report_once() {
+    for own_taker in [false, true] {
+        simulate(|world| {
+            let jobs = Jobs::new();
+            let plugin = Shutdown::embedded(world.runtime()).component("jobs", jobs.clone()).grace(GRACE);
+            let plugin = if own_taker { takes_over(plugin) } else { plugin };
+            let plugin = plugin.start().unwrap();
+            let host = Shutdown::embedded(world.runtime())
+                .component("plugin", plugin.handle())
+                .component("again", plugin.handle());
+            let host = takes_over(host).grace(GRACE).start().unwrap();
+            let _job = jobs.begin("image-17", ()).unwrap();
+            host.begin("a test");
+            let report = host.finished_blocking();
+            assert_eq!((report.jobs.handed_over.len(), report.is_clean()), (1, true), "{report}");
+            let total = |at: usize| report.components[at].stragglers.as_ref().unwrap().total();
+            assert_eq!([total(0), total(1)], [Some(1); 2], "each is asked: {report}");
+        });
+    }
+}
+
+#[test]
+fn a_childs_jobs_have_the_priority_of_the_child() {
+    simulate(|world| {
+        let (first, last) = (Jobs::new(), Jobs::new());
+        let plugin = Shutdown::embedded(world.runtime()).component("jobs", first.clone()).grace(GRACE);
+        let plugin = plugin.start().unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let host = Shutdown::embedded(world.runtime())
+            .component("other", last.clone())
+            .component("plugin", plugin.handle())
+            .hand_over_priority(1)
+            .hand_over_to(Seen(seen.clone()))
+            .grace(GRACE);
+        let host = host.start().unwrap();
+        let _held = (first.begin("first", ()).unwrap(), last.begin("last", ()).unwrap());
+        host.begin("a test");
+        host.finished_blocking();
+        assert_eq!(*seen.lock().unwrap(), ["first", "last"]);
+    });
+}
+
+/// Takes all over, and notes in which order they came.
+struct Seen(Arc<Mutex<Vec<String>>>);
+
+#[sundown::async_trait]
+impl sundown::Notifier for Seen {
+    async fn incomplete(&self, hand_over: &sundown::HandOver) -> Result<(), sundown::NotifyError> {
+        for job in hand_over.jobs() {
+            self.0.lock().unwrap().push(job.id().to_string());
+            hand_over.acknowledge(job.key());
+        }
+        Ok(())
+    }
+}
+
+/// A wrapper that does not say that it joined cannot be refused.
+#[test]
+fn one_that_is_inside_itself_unnoticed_is_asked_once_and_ends_in_time() {
+    struct Silent(sundown::Handle);
+    #[sundown::async_trait]
+    impl Drainable for Silent {
+        fn close(&self, deadline: &Deadline) {
+            self.0.close(deadline);
+        }
+        async fn drained(&self) {
+            self.0.drained().await;
+        }
+        fn in_flight(&self) -> sundown::InFlight {
+            self.0.in_flight()
+        }
+        fn claim(&self, claims: &Claims) {
+            self.0.claim(claims);
+        }
+    }
+    simulate(|world| {
+        let host = Shutdown::embedded(world.runtime()).grace(GRACE).start().unwrap();
+        host.component("myself", Silent(host.handle()), []).unwrap();
+        assert_eq!(host.progress().snapshot().components[0].in_flight.total(), Some(1));
+        host.begin("a test");
+        assert!(host.finished_blocking().took < GRACE);
+    });
+}
+
+/// The shutdown may begin between its joining and its being told so.
+#[test]
+fn a_child_that_is_told_late_whose_child_it_is_hands_over_to_it_all_the_same() {
+    struct Late(sundown::Handle, Arc<Mutex<Option<sundown::Watch>>>);
+    #[sundown::async_trait]
+    impl Drainable for Late {
+        fn joined(&self, watch: &sundown::Watch) {
+            *self.1.lock().unwrap() = Some(watch.clone());
+        }
+        fn close(&self, deadline: &Deadline) {
+            self.0.close(deadline);
+        }
+        async fn drained(&self) {
+            self.0.drained().await;
+        }
+        fn claim(&self, claims: &Claims) {
+            self.0.claim(claims);
+        }
+        async fn conclude(&self, receipt: &Receipt) {
+            self.0.conclude(receipt).await;
+        }
+    }
+    simulate(|world| {
+        let (jobs, watch) = (Jobs::new(), Arc::new(Mutex::new(None)));
+        let plugin = Shutdown::embedded(world.runtime()).component("jobs", jobs.clone()).grace(GRACE);
+        let plugin = plugin.start().unwrap();
+        let host = Shutdown::embedded(world.runtime())
+            .component("plugin", Late(plugin.handle(), watch.clone()))
+            .hand_over_to(TakesOver::all())
+            .grace(GRACE);
+        let host = host.start().unwrap();
+        let _job = jobs.begin("image-17", ()).unwrap();
+        host.begin("a test");
+        world.advance(ms(100));
+        plugin.handle().joined(&watch.lock().unwrap().take().unwrap());
+        world.advance(ms(100));
+        host.hurry();
+        let report = host.finished_blocking();
+        assert_eq!(lists(&report), [vec!["plugin/jobs image-17".to_owned()], vec![], vec![]], "{report}");
     });
 }

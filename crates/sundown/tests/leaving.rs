@@ -10,7 +10,8 @@ use std::{
 };
 
 use sundown::{
-    AddComponentError, Deadline, Drainable, Gate, Jobs, PlanError, RemoveComponentError, Report, Shutdown,
+    AddComponentError, Deadline, Drainable, Fate, Gate, Jobs, Overdue, PlanError, RemoveComponentError,
+    Report, Shutdown,
 };
 use sundown_testkit::{
     Faulty, Recorder, TakesOver,
@@ -81,6 +82,23 @@ fn who_is_leaving_when_the_shutdown_begins_is_the_shutdowns() {
         let report = shutdown.finished_blocking();
         assert_eq!((names(&report), report.jobs.handed_over.len()), (vec!["tenant"], 1), "{report}");
         assert!(is_too_late(&world.block_on(shutdown.remove_component("tenant"))));
+    });
+}
+
+/// Nobody would claim it: it is as if it were dropped in a service that runs.
+#[test]
+fn a_job_that_is_dropped_in_a_store_that_leaves_has_failed() {
+    simulate(|world| {
+        let shutdown = Shutdown::embedded(world.runtime()).grace(GRACE).start().unwrap();
+        let jobs = Jobs::<()>::new();
+        shutdown.component("tenant", jobs.clone(), []).unwrap();
+        let job = jobs.begin("image-17", ()).unwrap();
+        let ticket = job.ticket();
+        let mut leaving = leave(&shutdown, "tenant");
+        assert!(poll(&mut leaving).is_pending());
+        drop(job);
+        assert_eq!(ticket.fate(), Fate::Failed);
+        assert!(matches!(poll(&mut leaving), Poll::Ready(Ok(()))));
     });
 }
 
@@ -219,6 +237,23 @@ fn the_deadline_of_one_that_is_leaving_comes_nearer_with_the_shutdown() {
         shutdown.begin_within("a nearer end", GRACE / 2);
         world.settle();
         assert!(left() < DRAIN / 2 + Duration::from_secs(1), "{:?}", left());
+        shutdown.finished_blocking();
+    });
+}
+
+#[test]
+fn the_deadline_of_one_that_is_leaving_is_its_allowances_end_once_its_turn_has_come() {
+    simulate(|world| {
+        let tenant = Deadlines::default();
+        let builder = Shutdown::embedded(world.runtime()).component("tenant", tenant.clone());
+        let allowance = Duration::from_secs(1);
+        let shutdown = builder.within(allowance, Overdue::StopWaiting).grace(GRACE).start().unwrap();
+        let mut leaving = leave(&shutdown, "tenant");
+        assert!(poll(&mut leaving).is_pending());
+        shutdown.begin("a test");
+        world.settle();
+        let given: Vec<_> = tenant.0.lock().unwrap().iter().map(Deadline::remaining).collect();
+        assert_eq!(given, [allowance, allowance]);
         shutdown.finished_blocking();
     });
 }

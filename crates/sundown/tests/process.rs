@@ -55,8 +55,9 @@ async fn a_process_is_told_and_waited_for() {
 
 #[tokio::test]
 async fn it_may_be_told_by_another_signal() {
-    let (child, _out) = started("trap 'exit 8' INT; echo ready; while :; do sleep 0.01; done");
-    let report = shut_down(child.told_by(Signal::Int), false).await;
+    // None that a shell's background jobs ignore: what is ignored when a shell starts it cannot trap.
+    let (child, _out) = started("trap 'exit 8' USR1; echo ready; while :; do sleep 0.01; done");
+    let report = shut_down(child.told_by(Signal::Usr1), false).await;
     assert_eq!(note(&report, "exit code"), Some(8), "{report}");
 }
 
@@ -69,6 +70,16 @@ async fn a_process_that_does_not_end_is_killed_at_the_claim_and_lost() {
     let straggler = &report.components[0].stragglers.as_ref().unwrap().units()[0];
     assert!(straggler.name.starts_with("process ") && straggler.age.is_some(), "{report}");
     out.read_to_string(&mut String::new()).unwrap();
+}
+
+#[tokio::test]
+async fn one_that_was_waited_for_before_has_ended_and_its_number_is_left_alone() {
+    let mut child = shell("exit 3").spawn().unwrap();
+    child.wait().unwrap();
+    let child = ChildProcess::new(child).unwrap();
+    assert_eq!(child.in_flight().total(), Some(0), "at once: nothing need be asked of the system");
+    let report = shut_down(child, false).await;
+    assert!(report.is_clean() && note(&report, "exit code") == Some(3), "{report}");
 }
 
 #[tokio::test]

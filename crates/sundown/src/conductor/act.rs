@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};
 
-use super::{Call, Conductor, Event, Part};
+use super::{Call, Conductor, Event};
 use crate::{
     Claims, Deadline, HandOver, Notice, Overdue, Receipt, Signal,
     errand::{Place, Seat, observe},
@@ -93,7 +93,6 @@ impl Conductor {
         let latest = self.machine.latest_finish(at).unwrap_or(timeline.claim);
         let deadline = Deadline::new(&self.host, timeline.begun, latest);
         if let Some(leaving) = &self.parts[at].component.leaving {
-            // Its allowance counts from its turn.
             leaving.tighten(latest);
         }
         self.parts[at].deadline = Some(deadline.clone());
@@ -199,12 +198,12 @@ impl Conductor {
         let stages = self.hub.stages.clone();
         stages.claimed.set();
         self.errands.wake(&stages.claimed);
-        self.offered = self.rank_offered();
+        self.offered = self.offered_by_rank();
         let taker = self.desks.iter().any(|desk| desk.takes_over);
         let inside = self.hub.inside.get();
         // What nobody is there to take is the parent's to hand over, unless that is over.
         let wait = !self.offered.is_empty() && !taker && inside.is_some_and(Inside::hands_over);
-        if !self.offered.is_empty() && !taker && inside.is_none() {
+        if !self.offered.is_empty() && !taker && inside.is_none_or(Inside::is_alone) {
             self.record.warnings.push("nobody was named to take over unfinished jobs".into());
         }
         if !self.offered.is_empty() {
@@ -220,15 +219,14 @@ impl Conductor {
         }
     }
 
-    /// The jobs of the highest priority first, and those of one priority by their component's place; a child's by its own.
-    /// (Claims run side by side: in which order they come in, says nothing.)
-    fn rank_offered(&self) -> Vec<IncompleteJob> {
-        let ranked = |(at, part): (usize, &Part)| {
-            (part.component.name.clone(), (Reverse(part.component.order.hand_over_priority), at))
-        };
-        let ranks: HashMap<_, _> = self.parts.iter().enumerate().map(ranked).collect();
+    /// The jobs of the highest priority first, and those of one priority by their component's place. (Claims run side by
+    /// side: in which order they come in, says nothing.)
+    fn offered_by_rank(&self) -> Vec<IncompleteJob> {
+        let ranks: HashMap<&str, _> = (self.parts.iter().map(|part| &part.component).enumerate())
+            .map(|(at, component)| (&*component.name, (Reverse(component.order.hand_over_priority), at)))
+            .collect();
         let last = (Reverse(0), usize::MAX);
-        self.ledger.offered(|component| ranks.get(component).copied().unwrap_or(last))
+        self.ledger.offered_by(|component| ranks.get(component).copied().unwrap_or(last))
     }
 
     fn offer(&mut self) {
@@ -283,6 +281,16 @@ impl Conductor {
                 // It was cut, and has not come back.
                 Outcome::Late => {}
                 _ => self.machine.handle_answer(self.host.now(), State::Forcing, at),
+            }
+        }
+    }
+
+    /// Has those drop what is left whose jobs are in the ledger, since its parent does not wait.
+    pub(super) fn force_claimed(&mut self) {
+        for at in 0..self.parts.len() {
+            let report = &self.record.components[at];
+            if matches!(report.claim, Outcome::Done(_)) && report.force == Outcome::NotCalled {
+                self.force_drop(at);
             }
         }
     }

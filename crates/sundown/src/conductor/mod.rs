@@ -19,7 +19,7 @@ use self::record::Record;
 use crate::{
     Deadline, Grace, InFlight, Reason, Signal,
     errand::{Errands, Place},
-    host::{DynHost, Inbox},
+    host::{Awaited as _, DynHost, Inbox},
     jobs::IncompleteJob,
     latch::Shared,
     ledger::{Ledger, Notes},
@@ -188,6 +188,10 @@ impl Conductor {
     /// Shows those who look on what has changed, if anything has.
     fn show(&mut self) {
         let step = Step::of(self.machine.state());
+        if self.shown.step == Some(step) && self.events.is_ready() {
+            // A page costs as much as there are components: of what comes together, the last is shown.
+            return;
+        }
         let looked = |report: &&ComponentReport| has_looked(report);
         let looked = self.record.components.iter().filter(looked).count();
         let timeline = self.machine.timeline().copied();
@@ -260,6 +264,9 @@ impl Conductor {
         }
         if self.waits_for_parent && inside.is_settled() {
             self.machine.handle_answer(now, State::HandingOver, 0);
+        }
+        if inside.is_cut() {
+            self.force_claimed();
         }
     }
 

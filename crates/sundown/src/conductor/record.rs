@@ -1,6 +1,7 @@
 //! What has come of the shutdown so far: the report in the making.
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -85,15 +86,20 @@ impl Record {
         notes: impl Iterator<Item = Arc<Notes>>,
     ) -> Report {
         let mut jobs = ledger.summary();
+        let (mut apart, mut counted) = (JobsReport::default(), HashSet::new());
         let mut components = self.components.clone();
         for (report, notes) in components.iter_mut().zip(notes) {
             report.notes = notes.read();
             report.seen_to = notes.seen_to();
             if let Some((inner, passed_on)) = notes.inner() {
-                if !passed_on {
-                    jobs.add(&report.name, &inner.jobs);
+                // It may be here under two names.
+                if counted.insert(inner.shutdown) {
+                    // Of one whose jobs are in this ledger, what is in none that it passes on.
+                    let own = if *passed_on { &inner.apart } else { &inner.jobs };
+                    jobs.add(&report.name, own);
+                    apart.add(&report.name, own);
+                    jobs.unnamed_in_doubt += inner.jobs.unnamed_in_doubt;
                 }
-                jobs.unnamed_in_doubt += inner.jobs.unnamed_in_doubt;
                 report.inner = Some(inner.clone());
             }
         }
@@ -117,6 +123,7 @@ impl Record {
             steps: self.steps.clone(),
             components,
             jobs,
+            apart,
             notifiers: self.notifiers.clone(),
             release: self.hooks.clone(),
             warnings: self.warnings.clone(),
@@ -136,6 +143,7 @@ impl Record {
             steps: self.steps,
             components: self.components,
             jobs: JobsReport::default(),
+            apart: JobsReport::default(),
             notifiers: self.notifiers,
             release: self.hooks,
             warnings: self.warnings,

@@ -395,9 +395,10 @@ impl<P: Serialize + Send + Sync + 'static> Store<P> {
         self.watch.get().map_or_else(Instant::now, |watch| watch.host().now())
     }
 
-    /// Whether a job that is dropped now is incomplete instead of failed.
+    /// Whether a job that is dropped now is incomplete instead of failed. The shutdown that the store has joined says so:
+    /// nobody claims what is dropped while the store leaves it.
     pub(super) fn is_draining(&self) -> bool {
-        self.gate.is_closed() || self.watch.get().is_some_and(Watch::is_draining)
+        self.watch.get().map_or_else(|| self.gate.is_closed(), Watch::is_draining)
     }
 }
 

@@ -182,7 +182,7 @@ fn a_destructor_that_hangs_keeps_no_other_job_from_being_claimed() {
     thread::scope(|scope| {
         scope.spawn(|| commit.done());
         jobs.claim(&Claims::new(ledger.clone(), "c".into()));
-        let taken = ledger.offered(|_| ()).into_iter().filter(|job| job.fate() == Fate::Taken);
+        let taken = ledger.offered().into_iter().filter(|job| job.fate() == Fate::Taken);
         assert_eq!(taken.count(), 100);
         drop(let_go);
     });
@@ -218,7 +218,7 @@ fn the_end_of_a_job_depends_on_when_it_is_dropped() {
     drop((dropped, unheard));
     jobs.claim(&Claims::new(ledger.clone(), "c".into()));
     completing.done();
-    let offered = ledger.offered(|_| ());
+    let offered = ledger.offered();
     assert_eq!(
         offered.iter().map(|job| job.id().as_str()).collect::<HashSet<_>>(),
         ["dropped", "running", "committing", "unheard"].into()
@@ -258,7 +258,7 @@ fn what_an_earlier_process_left_is_offered_with_the_others_and_stands_for_none_o
     claims.left_over(left_over("left", 1).past(past.and(Reason::Died)).in_doubt());
     jobs.claim(&claims);
     let known: Vec<_> = ledger
-        .offered(|_| ())
+        .offered()
         .iter()
         .map(|job| (job.id().to_string(), job.attempts(), job.reason().clone(), job.is_in_doubt()))
         .collect();
@@ -266,7 +266,7 @@ fn what_an_earlier_process_left_is_offered_with_the_others_and_stands_for_none_o
     assert_eq!(known, [left, ("again".to_owned(), 2, Reason::Memory, false)]);
     assert_eq!(ledger.accounted("jobs", None), 1, "the one of this process");
     let late = Claims::new(ledger.clone(), "jobs".into());
-    ledger.settle(&ledger.offered(|_| ()), false);
+    ledger.settle(&ledger.offered(), false);
     late.left_over(left_over("late", 2));
     assert_eq!(ledger.close().unacknowledged.len(), 3);
     late.left_over(left_over("too late", 3));

@@ -102,7 +102,7 @@ fn a_job_that_is_dropped_around_the_claim_is_in_the_report_once() {
         let drops = loom::thread::spawn(move || drop(job));
         service.claim();
         join(drops);
-        let offered = service.ledger.offered(|_| ()).len();
+        let offered = service.ledger.offered().len();
         let report = service.ledger.close();
         assert_eq!(report.unacknowledged.len(), offered, "somebody is asked to take it over");
         assert_eq!(report.failed as usize + offered, 1, "{report:?}");
@@ -120,7 +120,7 @@ fn a_job_that_is_dropped_while_draining_is_never_lost() {
         let drops = loom::thread::spawn(move || drop(job));
         service.claim();
         join(drops);
-        assert_eq!(service.ledger.offered(|_| ()).len(), 1);
+        assert_eq!(service.ledger.offered().len(), 1);
     });
 }
 
@@ -158,7 +158,7 @@ fn a_store_that_has_drained_has_counted_all() {
         block_on(service.jobs.empty());
         assert_eq!(work.seen(), 1);
         service.claim();
-        assert!(service.ledger.offered(|_| ()).is_empty(), "it is known how each has ended");
+        assert!(service.ledger.offered().is_empty(), "it is known how each has ended");
         assert!(join(worker).is_ok());
         let report = service.ledger.close();
         assert_eq!((report.completed, all(&report)), (1, 1), "{report:?}");
@@ -207,7 +207,7 @@ fn an_acknowledgement_at_the_end_of_the_hand_over_counts_or_comes_too_late() {
         let service = Service::new(Jobs::new());
         let job = service.jobs.begin_unnamed(()).expect("it is open");
         service.claim();
-        let offered = service.ledger.offered(|_| ());
+        let offered = service.ledger.offered();
         let listed = offered.clone();
         let notifier = loom::thread::spawn(move || {
             listed[0].doubt();
@@ -229,7 +229,7 @@ fn of_a_doubt_and_an_acknowledgement_the_acknowledgement_counts() {
         let service = Service::new(Jobs::new());
         let job = service.jobs.begin_unnamed(()).expect("it is open");
         service.claim();
-        let offered = service.ledger.offered(|_| ());
+        let offered = service.ledger.offered();
         let doubts = spawn(&offered, |offered| offered[0].doubt());
         assert!(offered[0].acknowledge());
         join(doubts);

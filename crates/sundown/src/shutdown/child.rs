@@ -13,8 +13,9 @@
 //! ```
 
 use std::{
+    cell::RefCell,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
         mpsc::Sender,
     },
@@ -23,7 +24,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{Handle, Shutdown};
+use super::{Handle, Hub, Shutdown};
 use crate::{
     Claims, Deadline, Drainable, InFlight, Reason, Receipt, Step, Watch,
     conductor::Event,
@@ -101,10 +102,12 @@ impl Family {
 pub(crate) struct Inside {
     /// Its latest finish as a component.
     deadline: Deadline,
-    /// `None` if it has not been told that it joined.
-    parent: Option<Arc<Stages>>,
+    /// Set when it has been told that it joined.
+    parent: OnceLock<Arc<Stages>>,
     /// The parent claims.
     claimed: AtomicBool,
+    /// Its allowance is over: what is left of it is to be dropped before its turn to be forced.
+    cut: AtomicBool,
     /// The parent's hand-over is over.
     settled: AtomicBool,
     /// Some parent's report has the child's: no other, of one that began after the child's end, has it again.
@@ -117,7 +120,7 @@ impl Inside {
     }
 
     pub(crate) fn reason(&self) -> Reason {
-        let reason = self.parent.as_ref().and_then(|parent| parent.reason.get());
+        let reason = self.parent.get().and_then(|parent| parent.reason.get());
         reason.cloned().unwrap_or_else(|| Reason::Requested("it is part of a shutdown".into()))
     }
 
@@ -127,23 +130,30 @@ impl Inside {
         self.settled.load(Ordering::Relaxed)
     }
 
-    /// Whether the parent is to hand over what it takes from the child: not if that is over, nor if it goes on without the
-    /// child, which leaves it.
-    pub(crate) fn hands_over(&self) -> bool {
-        let goes_on = self.parent.as_ref().is_some_and(|parent| parent.answers.get().is_none());
-        !goes_on && !self.is_settled()
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
     }
 
-    /// Whether the parent has yet to tell the child how the hand-over has ended, and has time to.
-    fn is_to_hear(&self, now: Instant) -> bool {
-        let answers = self.parent.as_ref().and_then(|parent| parent.answers.get());
+    /// It leaves a parent that has not begun: there is no hand-over that it could wait for.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.parent.get().is_some_and(|parent| parent.answers.get().is_none())
+    }
+
+    /// Its parent's hand-over is still to come, or under way.
+    pub(crate) fn hands_over(&self) -> bool {
+        !self.is_settled() && !self.is_alone()
+    }
+
+    /// The parent hands over and answers yet.
+    fn is_to_be_answered(&self, now: Instant) -> bool {
+        let answers = self.parent.get().and_then(|parent| parent.answers.get());
         !self.is_settled() && answers.is_some_and(|(_, answers)| now < answers.at())
     }
 
     /// When the child's steps end at the latest, as the parent's moments are now. Of the parent's time to answer the child
     /// leaves an eighth before and after its own, for those in between.
     pub(crate) fn moments(&self, now: Instant) -> Option<Timeline> {
-        let (hand_over, answers) = self.parent.as_ref()?.answers.get()?;
+        let (hand_over, answers) = self.parent.get()?.answers.get()?;
         let (from, to) = (hand_over.at(), answers.at());
         let eighth = to.saturating_duration_since(from) / 8;
         let claimed = self.claimed.load(Ordering::Relaxed);
@@ -205,6 +215,11 @@ impl Drainable for Handle {
         // In this order: of two that become each other's child at once, one at least finds out afterwards.
         self.hub.stages.family.join(watch.stages());
         watch.stages().family.add(self);
+        if let Some(inside) = self.hub.inside.get() {
+            // It was closed before it was told.
+            self.know_parent(inside);
+            self.tell_inside();
+        }
     }
 
     fn close(&self, deadline: &Deadline) {
@@ -225,6 +240,7 @@ impl Drainable for Handle {
         if page.step == Step::Finished {
             return InFlight::counted(0);
         }
+        let Some(_asked) = Asked::once(&self.hub) else { return InFlight::unknown() };
         let parts = Snapshot::of(&self.hub, &page).components;
         InFlight::of_parts(parts.into_iter().map(|part| (part.name, part.in_flight)))
     }
@@ -240,7 +256,7 @@ impl Drainable for Handle {
         }
         inside.claimed.store(true, Ordering::Relaxed);
         self.tell_inside();
-        let until = inside.parent.as_ref().and_then(|parent| parent.answers.get());
+        let until = inside.parent.get().and_then(|parent| parent.answers.get());
         let until = until.map_or(now + PATIENCE, |(hand_over, _)| hand_over.at());
         hub.host.wait(&mut &*hub.stages.claimed, Some(until));
     }
@@ -253,19 +269,25 @@ impl Drainable for Handle {
         self.tell_inside();
         let report = self.finished().await;
         // Relaxed: which of two is the first is all that is asked.
-        if !inside.reported.swap(true, Ordering::Relaxed) {
+        if inside.reported.swap(true, Ordering::Relaxed) {
+            // What was in flight, if anything, is accounted for where the report is.
+            receipt.seen_to();
+        } else {
             receipt.inner(report, self.hub.ledger.is_passed_on());
         }
     }
 
-    /// One that is forced before the others are has been claimed: it still hands over, or waits for its parent to do so, and
-    /// its own end follows from that.
     fn force(&self) {
-        let now = self.hub.host.now();
-        let early = self.hub.inside.get().is_some_and(|inside| inside.is_to_hear(now));
-        if !early && !self.hub.finished.is_set() {
-            self.begin_within("its parent is over", Duration::ZERO);
+        if self.hub.finished.is_set() {
+            return;
         }
+        let inside = self.hub.inside.get();
+        if let Some(inside) = inside.filter(|inside| inside.is_to_be_answered(self.hub.host.now())) {
+            // It was cut: its components drop what is left, and its jobs are handed over in their time.
+            inside.cut.store(true, Ordering::Relaxed);
+            return self.tell_inside();
+        }
+        self.begin_within("its parent is over", Duration::ZERO);
     }
 }
 
@@ -278,18 +300,51 @@ impl Handle {
         }
         let inside = hub.inside.get_or_init(|| Inside {
             deadline,
-            parent: hub.stages.family.parents().into_iter().next(),
+            parent: OnceLock::new(),
             claimed: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             reported: AtomicBool::new(false),
         });
+        self.know_parent(inside);
         self.tell_inside();
         Some(inside)
+    }
+
+    fn know_parent(&self, inside: &Inside) {
+        if let Some(parent) = self.hub.stages.family.parents().into_iter().next() {
+            // The first one stands.
+            let _ = inside.parent.set(parent);
+        }
     }
 
     fn tell_inside(&self) {
         // An error means that it is over.
         let _ = self.mailbox.send(Event::Inside(self.hub.host.now()));
+    }
+}
+
+thread_local! {
+    /// Those that this thread is asking what they have in flight.
+    static ASKED: RefCell<Vec<*const Hub>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A shutdown is being asked. One inside itself, which a component around it has hidden, is so once: it would ask for ever.
+struct Asked(*const Hub);
+
+impl Asked {
+    fn once(hub: &Arc<Hub>) -> Option<Self> {
+        let hub = Arc::as_ptr(hub);
+        ASKED.with_borrow_mut(|asked| {
+            let first = !asked.contains(&hub);
+            first.then(|| asked.push(hub)).map(|()| Asked(hub))
+        })
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        ASKED.with_borrow_mut(|asked| asked.retain(|hub| *hub != self.0));
     }
 }
 

@@ -220,7 +220,7 @@ impl Handle {
     }
 
     /// Has a component leave a running service: closes it, waits until it has drained, and forgets it. Nothing that it had
-    /// in flight is lost, and what it has done is in no report. Its name is free then; those that drain after it keep
+    /// in flight is cut short, and what it has done is in no report; a job that is dropped meanwhile has failed. Its name is free then; those that drain after it keep
     /// their place behind those that it drained after, and behind a new one of its name.
     ///
     /// Until it has left it is a part of the service like any other: a shutdown that begins meanwhile closes it again,

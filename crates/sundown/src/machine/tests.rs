@@ -99,7 +99,7 @@ fn with_nobody_answering_every_step_still_runs_in_its_time() {
             (6_750, Action::HandOver),
             (7_500, Action::Answer),
             (9_000, Action::Force),
-            (9_100, Action::Release),
+            (9_187, Action::Release),
             (9_562, Action::Finish),
             (9_750, Action::Exit(None)),
         ]
@@ -311,9 +311,9 @@ fn reserves_of_zero_are_possible() {
     assert_eq!(early.wait(), ms(260), "the claim is waited for");
     early.machine.handle_answer(early.at(), State::HandingOver, 0);
     early.machine.handle_answer(early.at(), State::Answering, 0);
-    assert_eq!(early.wait(), ms(360), "so is force");
+    assert_eq!(early.wait(), ms(510), "so is force");
     early.machine.handle_answer(early.at(), State::Releasing, 0);
-    assert_eq!(early.wait(), ms(610), "and main");
+    assert_eq!(early.wait(), ms(760), "and main");
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn after_a_standstill_those_who_were_asked_have_their_time_again() {
     rig.machine.handle_timeout(wakes);
     assert!(rig.machine.is_at(State::Claiming), "the claim could not answer either");
     let again = rig.machine.poll_timeout().unwrap();
-    assert_eq!(again, wakes + CLAIM_WAIT);
+    assert_eq!(again, wakes + PATIENCE);
     rig.machine.handle_timeout(again + STALL);
     assert_eq!(rig.told(), [Action::HandOver], "once");
 }

@@ -37,6 +37,10 @@ impl Runtime for AsyncStd {
         AbortHandle::new(move || task.force())
     }
 
+    fn spawn_detached(&self, future: BoxFuture<'static, ()>) {
+        drop(async_std::task::spawn(future));
+    }
+
     fn private(&self) -> io::Result<Box<dyn Drive>> {
         start_threads(|| {
             async_std::task::block_on(async {});

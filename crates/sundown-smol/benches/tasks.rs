@@ -16,31 +16,31 @@ use smol::Executor;
 use sundown::Tasks;
 use sundown_smol::Smol;
 
-use self::turns::{TASKS, compare};
+use self::turns::{TASKS, compare, work};
 
 fn main() -> ExitCode {
     let executor = Arc::new(Executor::new());
     let tasks = Tasks::new(Smol::on(executor.clone()));
     let (all, tracking, executor) = (&tasks, tasks.clone(), &executor);
-    let mut bare = || {
+    let mut bare = |waits| {
         smol::block_on(executor.run(async {
-            let handles: Vec<_> = (0..TASKS).map(|n| executor.spawn(async move { n })).collect();
+            let handles: Vec<_> = (0..TASKS).map(|n| executor.spawn(work(n, waits))).collect();
             for handle in handles {
                 handle.await;
             }
         }));
     };
-    let mut spawned = || {
+    let mut spawned = |waits| {
         smol::block_on(executor.run(async {
-            let handles: Vec<_> = (0..TASKS).map(|n| all.spawn("task", async move { n }).unwrap()).collect();
+            let handles: Vec<_> = (0..TASKS).map(|n| all.spawn("task", work(n, waits)).unwrap()).collect();
             for handle in handles {
                 handle.await.unwrap();
             }
         }));
     };
-    let mut tracked = || {
+    let mut tracked = |waits| {
         smol::block_on(executor.run(async {
-            let track = |n| tracking.track("task", async move { n }).unwrap();
+            let track = |n| tracking.track("task", work(n, waits)).unwrap();
             let handles: Vec<_> = (0..TASKS).map(|n| executor.spawn(track(n))).collect();
             for handle in handles {
                 handle.await.unwrap();
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         }));
     };
     let ways = [
-        ("Executor::spawn", &mut bare as &mut dyn FnMut()),
+        ("Executor::spawn", &mut bare as &mut dyn FnMut(bool)),
         ("Tasks::spawn", &mut spawned),
         ("Executor::spawn(Tasks::track)", &mut tracked),
     ];

@@ -14,9 +14,8 @@ use std::{
 };
 
 use smol::Executor;
-use sundown::{AbortHandle, Accept, BoxFuture, Drive, Runtime, panic_message};
+use sundown::{AbortHandle, Accept, BoxFuture, Drainable, Drive, Runtime, panic_message};
 
-use self::task::Detached;
 pub use self::task::Task;
 
 /// smol, on its global executor or on one of your own, for [`sundown::Shutdown`].
@@ -54,8 +53,17 @@ impl Runtime for Smol {
             Some(None) => return AbortHandle::new(|| {}),
             None => smol::spawn(task),
         };
-        let task = Detached::new(task);
-        AbortHandle::new(move || task.cancel())
+        // As a component, a task goes on when its handle is dropped.
+        let task = Task::new(task);
+        AbortHandle::new(move || task.force())
+    }
+
+    fn spawn_detached(&self, task: BoxFuture<'static, ()>) {
+        match self.executor.as_ref().map(Weak::upgrade) {
+            Some(Some(executor)) => executor.spawn(task).detach(),
+            Some(None) => {}
+            None => smol::spawn(task).detach(),
+        }
     }
 
     fn private(&self) -> io::Result<Box<dyn Drive>> {

@@ -1,7 +1,5 @@
 //! A task of smol's as a component of a shutdown.
 
-use std::sync::{Mutex, PoisonError};
-
 use async_task::FallibleTask;
 use sundown::{Deadline, Drainable, InFlight, Spawned};
 
@@ -46,29 +44,5 @@ impl<T: Send + 'static> Drainable for Task<T> {
 
     fn force(&self) {
         self.0.force();
-    }
-}
-
-/// A task that goes on when this is dropped, unless it was cancelled.
-pub(crate) struct Detached(Mutex<Option<smol::Task<()>>>);
-
-impl Detached {
-    pub(crate) fn new(task: smol::Task<()>) -> Self {
-        Detached(Mutex::new(Some(task)))
-    }
-
-    pub(crate) fn cancel(&self) {
-        // smol cancels a task whose handle is dropped; outside the lock, since that may drop the future.
-        drop(self.take());
-    }
-
-    fn take(&self) -> Option<smol::Task<()>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-impl Drop for Detached {
-    fn drop(&mut self) {
-        self.take().into_iter().for_each(smol::Task::detach);
     }
 }

@@ -82,6 +82,12 @@ impl Runtime for Tokio {
         }
     }
 
+    fn spawn_detached(&self, task: BoxFuture<'static, ()>) {
+        if let Some(handle) = &self.handle {
+            drop(handle.spawn(task));
+        }
+    }
+
     fn private(&self) -> io::Result<Box<dyn Drive>> {
         self.handle()?;
         Ok(Box::new(Private(Some(runtime::Builder::new_current_thread().enable_all().build()?))))

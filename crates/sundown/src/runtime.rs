@@ -42,6 +42,12 @@ pub trait Runtime: Send + Sync + 'static {
     /// dropped; `spawn` has no error, and does not panic.
     fn spawn(&self, task: BoxFuture<'static, ()>) -> AbortHandle;
 
+    /// The same for a task that nobody aborts by the runtime's own means: no handle is made. Default: the handle is
+    /// dropped.
+    fn spawn_detached(&self, task: BoxFuture<'static, ()>) {
+        drop(self.spawn(task));
+    }
+
     /// A place to drive futures on the calling thread with a reactor of its own, which works while the runtime is
     /// blocked or gone. It can be made and dropped anywhere: inside a task, and after the runtime's end.
     ///
@@ -77,6 +83,10 @@ impl<R: Runtime + ?Sized> Runtime for Arc<R> {
 
     fn spawn(&self, task: BoxFuture<'static, ()>) -> AbortHandle {
         (**self).spawn(task)
+    }
+
+    fn spawn_detached(&self, task: BoxFuture<'static, ()>) {
+        (**self).spawn_detached(task);
     }
 
     fn private(&self) -> io::Result<Box<dyn Drive>> {

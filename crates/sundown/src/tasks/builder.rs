@@ -137,7 +137,7 @@ impl<'a> TaskBuilder<'a> {
         let (handle, running) = group.list(inside, self.name, self.site, self.policy, Slot::new(), joined);
         let task = Spawning::new(Tracked::new(future, judge, running));
         // The runtime's own way to abort is not needed: ours does without the runtime.
-        drop(group.runtime.spawn(Box::pin(task)));
+        group.runtime.spawn_detached(Box::pin(task));
         Ok(handle)
     }
 }

@@ -63,9 +63,9 @@ impl Entry {
         self.aborted.load(Ordering::Relaxed)
     }
 
-    /// Whom to wake when the task is aborted. Look at the flag again after this.
-    pub(super) fn register(&self, waker: &Waker) {
-        if self.state().task.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+    /// Whom to wake when the task is aborted; `again` if that was said before. Look at the flag again after this.
+    pub(super) fn register(&self, waker: &Waker, again: bool) {
+        if again && self.state().task.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
             return;
         }
         // Cloned, and the old one dropped, outside the lock.
@@ -147,6 +147,8 @@ pub(super) struct Running {
     pub(super) group: Arc<Group>,
     pub(super) key: usize,
     pub(super) policy: Policy,
+    /// Whether it has said whom to wake.
+    pub(super) registered: bool,
     /// `None` once it has ended.
     pub(super) inside: Option<Inside>,
 }
@@ -175,8 +177,12 @@ impl Running {
         let (joiner, task) = entry.end(fate.clone());
         self.group.follow(self.policy, entry, &fate);
         drop(inside);
-        swallow(|| joiner.into_iter().for_each(Waker::wake));
-        swallow(|| drop(task));
+        if let Some(joiner) = joiner {
+            swallow(|| joiner.wake());
+        }
+        if task.is_some() {
+            swallow(|| drop(task));
+        }
     }
 }
 

@@ -71,7 +71,7 @@ impl Group {
                 group.abort();
             }
         };
-        drop(self.runtime.spawn(Box::pin(timer)));
+        self.runtime.spawn_detached(Box::pin(timer));
     }
 
     /// From here on nothing counts any more.

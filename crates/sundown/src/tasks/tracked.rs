@@ -4,6 +4,7 @@ use std::{
     any::Any,
     fmt,
     future::Future,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll, ready},
@@ -72,7 +73,7 @@ impl<F: Future> Tracked<F> {
     /// The end, with the guard: the task is in flight until that is told of it.
     fn poll_end(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<(End<F::Output>, TaskFate, Running)> {
         let mut this = self.project();
-        let running = this.running.as_ref().expect("a task is not polled after its end");
+        let running = this.running.as_mut().expect("a task is not polled after its end");
         let polled = ready!(poll_unless_aborted(this.future.as_mut(), running, cx));
         let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
         let end = match (polled, dropped.map_err(panicked)) {
@@ -95,10 +96,10 @@ impl<F: Future> Tracked<F> {
 /// Polls the task's own future, unless it was aborted before or meanwhile.
 fn poll_unless_aborted<F: Future>(
     future: Pin<&mut Option<F>>,
-    running: &Running,
+    running: &mut Running,
     cx: &mut Context<'_>,
 ) -> Poll<End<F::Output>> {
-    let entry = running.entry();
+    let entry = &running.core.entry;
     if entry.is_aborted() {
         return Poll::Ready(Err(TaskFate::Aborted));
     }
@@ -109,7 +110,7 @@ fn poll_unless_aborted<F: Future>(
         Ok(Poll::Pending) => {}
     }
     // Only now: most short tasks need no waker of ours.
-    entry.register(cx.waker());
+    entry.register(cx.waker(), mem::replace(&mut running.registered, true));
     if entry.is_aborted() { Poll::Ready(Err(TaskFate::Aborted)) } else { Poll::Pending }
 }
 

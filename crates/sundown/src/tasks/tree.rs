@@ -136,8 +136,11 @@ impl Group {
     /// Passes the gates, from here up.
     pub(super) fn enter(&self) -> Result<Inside, Draining> {
         let own = self.gate.enter()?;
-        // None above, the common case, takes no memory.
-        let above = self.upwards().skip(1).map(|group| group.gate.enter()).collect::<Result<_, _>>()?;
+        let above = match &self.above {
+            // The common case takes no memory.
+            None => Vec::new(),
+            Some(above) => above.group.upwards().map(|group| group.gate.enter()).collect::<Result<_, _>>()?,
+        };
         Ok(Inside { own, above })
     }
 
@@ -166,7 +169,7 @@ impl Group {
         if aborted {
             core.entry.abort();
         }
-        (handle, Running { core, group: self.clone(), key, policy, inside: Some(inside) })
+        (handle, Running { core, group: self.clone(), key, policy, registered: false, inside: Some(inside) })
     }
 
     /// The caller drops the entry.

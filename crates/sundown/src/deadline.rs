@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -32,13 +32,36 @@ pub struct Deadline {
     base: Instant,
     /// Of a part: it is over by then at the latest.
     part: Option<Instant>,
+    /// Of one that was given out before there was a whole: that of which it is a part since.
+    joined: Option<Arc<OnceLock<Deadline>>>,
     host: DynHost,
 }
 
 impl Deadline {
     /// `base` is any moment that is not after `at`.
     pub(crate) fn new(host: &DynHost, base: Instant, at: Instant) -> Self {
-        Deadline { at: Arc::new(AtomicU64::new(nanos(base, at))), base, part: None, host: host.clone() }
+        Deadline {
+            at: Arc::new(AtomicU64::new(nanos(base, at))),
+            base,
+            part: None,
+            joined: None,
+            host: host.clone(),
+        }
+    }
+
+    /// One that may [become](Self::join) a part of another when it has been given out.
+    pub(crate) fn apart(host: &DynHost, base: Instant, at: Instant) -> Self {
+        Deadline { joined: Some(Arc::default()), ..Self::new(host, base, at) }
+    }
+
+    /// From here on it is over when the other is, at the latest, for each clone of it. It follows the first that it joins,
+    /// if it was made [apart](Self::apart), and the other was not: nothing follows itself.
+    pub(crate) fn join(&self, whole: &Deadline) {
+        self.tighten(whole.at());
+        let whole = whole.joined.as_ref().and_then(|joined| joined.get()).unwrap_or(whole);
+        if let (Some(joined), None) = (&self.joined, &whole.joined) {
+            let _ = joined.set(whole.clone());
+        }
     }
 
     /// The end of a part of the work: at this moment, or when the whole ends, if that is earlier. It follows when the whole
@@ -57,7 +80,8 @@ impl Deadline {
     /// The moment itself, on the system's monotonic clock: the platform's kill follows no other.
     pub fn at(&self) -> Instant {
         let whole = self.base + Duration::from_nanos(self.at.load(Ordering::Relaxed));
-        self.part.map_or(whole, |part| part.min(whole))
+        let own = self.part.map_or(whole, |part| part.min(whole));
+        self.joined.as_ref().and_then(|joined| joined.get()).map_or(own, |joined| joined.at().min(own))
     }
 
     /// The time left, zero once it has passed.

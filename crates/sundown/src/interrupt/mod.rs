@@ -108,7 +108,7 @@ pin_project_lite::pin_project! {
 struct Side {
     /// `None`: it is never interrupted.
     until: Option<Waiting<Shared>>,
-    /// What was asked for has not come yet.
+    /// What was asked for has not come yet. (A flush or a close asks for nothing: what it waits for is no beginning.)
     under_way: bool,
 }
 
@@ -199,7 +199,9 @@ impl Side {
         if !self.under_way && self.is_over() {
             return Poll::Ready(Err(Interrupted));
         }
-        self.poll_once_more(cx, poll)
+        let polled = self.poll_once_more(cx, poll);
+        self.under_way = polled.is_pending();
+        polled
     }
 
     /// Asks first and looks at the flag then, registered: whatever comes after this wakes the task.
@@ -208,14 +210,11 @@ impl Side {
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
     ) -> Poll<Result<R, Interrupted>> {
-        let polled = poll(cx);
-        self.under_way = polled.is_pending();
-        if let Poll::Ready(value) = polled {
+        if let Poll::Ready(value) = poll(cx) {
             return Poll::Ready(Ok(value));
         }
         let Some(until) = &mut self.until else { return Poll::Pending };
         ready!(Pin::new(until).poll(cx));
-        self.under_way = false;
         Poll::Ready(Err(Interrupted))
     }
 }

@@ -26,9 +26,15 @@ impl Drainable for Tasks {
         self.group.tell(Some(deadline), &self.shutdowns_reason());
     }
 
-    /// Panics with the message of the task that has begun the shutdown by its failure, if one has: the report says so.
+    /// Panics with the message of the task that has begun the shutdown by its failure, if one has: the report says so. So a
+    /// group that is about to leave a running service stays until that shutdown has it.
     async fn drained(&self) {
+        // Whoever has it leave waits from before the shutdown, and until then.
+        let leaves = lock(&self.group.joined).watch.as_ref().is_some_and(|watch| !watch.is_draining());
         self.empty().await;
+        if leaves && lock(&self.group.joined).failure.is_some() {
+            std::future::pending().await
+        }
         self.report_failure();
     }
 

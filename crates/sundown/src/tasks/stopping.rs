@@ -36,15 +36,16 @@ impl Group {
         let told = self.stages.work_ends.get_or_init(|| {
             first = true;
             self.told_alone.store(deadline.is_none(), Ordering::Relaxed);
-            let whole = deadline.cloned().unwrap_or_else(|| self.deadline_in(LONGEST));
+            let now = self.now();
+            let whole = deadline.cloned().unwrap_or_else(|| Deadline::apart(&self.host, now, now + LONGEST));
             match self.part.get() {
-                Some(part) => whole.no_later_than(self.now() + (*part).min(LONGEST)),
+                Some(part) => whole.no_later_than(now + (*part).min(LONGEST)),
                 None => whole,
             }
         });
         // Relaxed: set before the deadline was, which we have.
         if let Some(deadline) = deadline.filter(|_| !first && self.told_alone.load(Ordering::Relaxed)) {
-            told.tighten(deadline.at());
+            told.join(deadline);
         }
         let _ = self.stages.reason.get_or_init(|| reason.clone());
         self.stages.draining.open();

@@ -28,7 +28,7 @@ pub(super) struct Group {
     pub(super) host: DynHost,
     pub(super) gate: Gate,
     pub(super) stages: Arc<Stages>,
-    /// Whether the deadline that the tasks were told is our own, which no shutdown tightens.
+    /// Whether the deadline that the tasks were told is our own, until it joins a shutdown's.
     pub(super) told_alone: AtomicBool,
     pub(super) part: OnceLock<Duration>,
     pub(super) shows_sites: AtomicBool,

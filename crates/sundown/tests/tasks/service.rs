@@ -1,8 +1,8 @@
 //! Tasks as a component of a shutdown, in virtual time.
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, sync::mpsc, time::Duration};
 
-use sundown::{Gate, Outcome, Report, Shutdown, Tasks, Then};
+use sundown::{Gate, Outcome, RemoveComponentError, Report, Runtime, Shutdown, Tasks, Then};
 use sundown_testkit::simulation::{Exit, Simulation, World};
 
 const GRACE: Duration = Duration::from_secs(10);
@@ -281,4 +281,57 @@ fn whatever_the_order_of_things_every_task_is_counted_once() {
         });
         ending.returned();
     });
+}
+
+#[test]
+fn a_group_that_was_stopped_alone_follows_a_deadline_that_comes_nearer_later() {
+    let (inner, outer) = Simulation::seeded(1)
+        .run(|world| {
+            let tasks = Tasks::new(world.runtime());
+            let builder = Shutdown::embedded(world.runtime()).component("tasks", tasks.clone());
+            let shutdown = builder.grace(GRACE).start().unwrap();
+            let inner = tasks.group("inner");
+            drop(inner.spawn("endless", pending::<()>()).unwrap());
+            inner.stop("alone");
+            shutdown.begin("the test is over");
+            world.advance(ms(10));
+            shutdown.begin_within("sooner", Duration::from_secs(2));
+            world.advance(ms(10));
+            let remaining = |tasks: &Tasks| tasks.watch().draining_blocking().remaining();
+            let remains = (remaining(&inner), remaining(&tasks));
+            drop(shutdown);
+            remains
+        })
+        .returned();
+    assert!(outer < Duration::from_secs(2), "{outer:?}");
+    assert_eq!(inner, outer);
+}
+
+#[test]
+fn a_vital_task_that_fails_while_its_group_leaves_is_in_the_report() {
+    let report = Simulation::seeded(1)
+        .run(|world| {
+            let tasks = Tasks::new(world.runtime());
+            let builder = Shutdown::embedded(world.runtime()).component("tasks", tasks.clone());
+            let shutdown = builder.grace(GRACE).start().unwrap();
+            let watch = tasks.watch();
+            let fails = async move {
+                watch.draining().await;
+                Err::<(), _>("it cannot")
+            };
+            drop(tasks.task("vital").on_error(Then::Shutdown).try_spawn(fails).unwrap());
+            let (leaving, (say, said)) = (shutdown.remove_component("tasks"), mpsc::channel());
+            drop(world.runtime().spawn(Box::pin(async move { drop(say.send(leaving.await)) })));
+            world.advance(ms(100));
+            assert!(matches!(said.recv().unwrap(), Err(RemoveComponentError::Draining(_))));
+            shutdown.finished_blocking()
+        })
+        .returned();
+    assert_eq!(report.reason.to_string(), "requested: task vital failed: it cannot");
+    assert_eq!(
+        report.components[0].drained,
+        Outcome::Panicked("task vital failed: it cannot".into()),
+        "{report}"
+    );
+    assert!(!report.is_clean(), "{report}");
 }

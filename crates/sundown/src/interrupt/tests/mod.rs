@@ -199,6 +199,17 @@ fn a_flush_and_a_close_are_tried_once_more_and_waited_for_no_longer() {
 }
 
 #[test]
+fn a_flush_under_way_lets_no_new_write_begin() {
+    let (watch, stages) = stages();
+    let mut stream = watch.interrupt(Stuck::default());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut stream).poll_flush(&mut cx).is_pending());
+    stages.draining.open();
+    assert!(caused(Pin::new(&mut stream).poll_write(&mut cx, b"hello")));
+    assert_eq!(stream.get_ref().0.load(Ordering::SeqCst), 1, "nothing new is begun");
+}
+
+#[test]
 fn a_thread_waits_for_the_moment_too() {
     let (watch, stages) = stages();
     assert!(watch.draining_blocking_for(Duration::ZERO).is_none());

@@ -2,15 +2,17 @@
 //!
 //! Invariants:
 //!
-//! 1. **It runs once**, from the close on, in whatever place `drained` is driven in. A wait that is dropped puts the work
-//!    back where it was, and another goes on with it.
-//! 2. **One drives it at a time**; others wait for their turn, and each end of a turn wakes all of them.
+//! 1. **It runs once**, from the close on, in whatever place `drained` is driven in. The work is back in its place after
+//!    each poll, so that a wait which nobody polls any more keeps it from nobody.
+//! 2. **One polls it at a time**, and the last who did is woken by it. Who came meanwhile is told to ask again, and so are
+//!    all when the work has ended, and when one who has polled it gives up: its waker may be the one that the work has.
 //! 3. **Foreign code runs under no lock**: the closure, its future, and their destructors. What panics has ended.
 
 use std::{
     fmt,
     future::Future,
     mem,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -56,9 +58,10 @@ where
         state: Mutex::new(State {
             deadline: None,
             work: Work::New(Box::new(|deadline| Box::pin(work(deadline)))),
+            refused: false,
+            forced: false,
         }),
         closed: Shared::default(),
-        forced: Shared::default(),
         turn: Mutex::default(),
         count: None,
         on_force: Box::new(|| {}),
@@ -76,8 +79,7 @@ where
 pub struct OnDrain {
     state: Mutex<State>,
     closed: Shared,
-    forced: Shared,
-    /// Set when whoever has the work has it no longer.
+    /// Set when all who wait are to ask again.
     turn: Mutex<Shared>,
     count: Option<Box<dyn Fn() -> usize + Send + Sync>>,
     on_force: Box<dyn Fn() + Send + Sync>,
@@ -87,12 +89,16 @@ struct State {
     /// Of the first close.
     deadline: Option<Deadline>,
     work: Work,
+    /// Somebody asked while it was out.
+    refused: bool,
+    /// It is over for all who wait, whoever polls it.
+    forced: bool,
 }
 
 enum Work {
     New(Box<dyn FnOnce(Deadline) -> BoxFuture<'static, ()> + Send>),
     Begun(BoxFuture<'static, ()>),
-    /// Somebody drives it.
+    /// Somebody polls it.
     Out,
     Ended,
 }
@@ -112,26 +118,28 @@ impl OnDrain {
         self
     }
 
-    /// The work, to be driven; `Work::Out` if somebody else does.
+    /// The work, to be polled; `Work::Out` if somebody else does.
     fn take(&self) -> (Work, Option<Deadline>) {
         let mut state = lock(&self.state);
-        let next = if matches!(state.work, Work::Ended) { Work::Ended } else { Work::Out };
-        (mem::replace(&mut state.work, next), state.deadline.clone())
+        if state.forced || matches!(state.work, Work::Ended) {
+            return (Work::Ended, None);
+        }
+        state.refused |= matches!(state.work, Work::Out);
+        (mem::replace(&mut state.work, Work::Out), state.deadline.clone())
     }
 
-    /// Whoever had it has it no longer.
+    /// Whoever polled it does so no longer.
     fn put_back(&self, work: Work) {
         let mut state = lock(&self.state);
-        let dropped = if self.forced.is_set() {
-            state.work = Work::Ended;
-            Some(work)
-        } else {
-            state.work = work;
-            None
-        };
+        let refused = mem::take(&mut state.refused);
+        let (kept, dropped) = if state.forced { (Work::Ended, Some(work)) } else { (work, None) };
+        let ended = matches!(kept, Work::Ended);
+        state.work = kept;
         drop(state);
         // Before what is foreign, and may hang or panic.
-        self.end_turn();
+        if refused || ended {
+            self.end_turn();
+        }
         drop(dropped);
     }
 
@@ -150,19 +158,7 @@ impl Drainable for OnDrain {
 
     async fn drained(&self) {
         Waiting::new(self.closed.clone()).await;
-        loop {
-            // Before the look, so that no end of a turn after it is missed.
-            let turn = lock(&self.turn).clone();
-            match self.take() {
-                (Work::Ended, _) => return,
-                (Work::Out, _) if self.forced.is_set() => return,
-                (Work::Out, _) => Waiting::new(turn).await,
-                (work, deadline) => {
-                    let forced = Waiting::new(self.forced.clone());
-                    return Driving { owner: self, work, deadline, forced }.await;
-                }
-            }
-        }
+        Driving { owner: self, turn: None, has_polled: false }.await;
     }
 
     fn in_flight(&self) -> InFlight {
@@ -173,13 +169,13 @@ impl Drainable for OnDrain {
     }
 
     fn force(&self) {
-        self.forced.set();
         let mut state = lock(&self.state);
-        let next = if matches!(state.work, Work::Out) { Work::Out } else { Work::Ended };
-        let dropped = mem::replace(&mut state.work, next);
+        state.forced = true;
+        let out = matches!(state.work, Work::Out);
+        // Who polls it drops it.
+        let dropped = if out { Work::Out } else { mem::replace(&mut state.work, Work::Ended) };
         drop(state);
         // Before what is foreign, and may hang or panic. One that is never closed is waited for no longer either.
-        self.forced.wake();
         self.closed.open();
         self.end_turn();
         (self.on_force)();
@@ -187,13 +183,49 @@ impl Drainable for OnDrain {
     }
 }
 
-/// Drives the work, and puts it back when it is dropped.
+/// One of those who wait for the work's end, and poll it.
 struct Driving<'a> {
     owner: &'a OnDrain,
-    /// `Ended` while it is polled: if that panics, it has.
-    work: Work,
-    deadline: Option<Deadline>,
-    forced: Waiting<Shared>,
+    /// When to ask again, besides when the work says so.
+    turn: Option<Waiting<Shared>>,
+    /// The work may have its waker.
+    has_polled: bool,
+}
+
+impl Driving<'_> {
+    /// Polls the work. What panics has ended.
+    fn poll_work(&mut self, work: Work, deadline: Option<Deadline>, cx: &mut Context<'_>) -> Poll<()> {
+        self.has_polled = true;
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let mut work = match (work, deadline) {
+                (Work::New(begin), Some(deadline)) => begin(deadline),
+                (Work::Begun(work), _) => work,
+                // Forced before it was closed.
+                (Work::New(_) | Work::Out | Work::Ended, _) => return None,
+            };
+            work.as_mut().poll(cx).is_pending().then_some(work)
+        }));
+        match polled {
+            Ok(Some(work)) => {
+                self.owner.put_back(Work::Begun(work));
+                Poll::Pending
+            }
+            Ok(None) => {
+                self.end();
+                Poll::Ready(())
+            }
+            Err(panic) => {
+                self.end();
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    /// The others are told; this one knows.
+    fn end(&mut self) {
+        (self.turn, self.has_polled) = (None, false);
+        self.owner.put_back(Work::Ended);
+    }
 }
 
 impl Future for Driving<'_> {
@@ -201,23 +233,29 @@ impl Future for Driving<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let mut work = match (mem::replace(&mut this.work, Work::Ended), this.deadline.take()) {
-            (Work::New(begin), Some(deadline)) => begin(deadline),
-            (Work::Begun(work), _) => work,
-            // Forced before it was closed, or polled again when it has ended.
-            (Work::New(_) | Work::Out | Work::Ended, _) => return Poll::Ready(()),
-        };
-        if work.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
+        loop {
+            // Before the look, so that no end of a turn after it is missed.
+            let turn = lock(&this.owner.turn).clone();
+            let waiting = this.turn.insert(Waiting::new(turn));
+            let over = Pin::new(waiting).poll(cx).is_ready();
+            match this.owner.take() {
+                (Work::Ended, _) => {
+                    this.has_polled = false;
+                    return Poll::Ready(());
+                }
+                (Work::Out, _) if over => {}
+                (Work::Out, _) => return Poll::Pending,
+                (work, deadline) => return this.poll_work(work, deadline, cx),
+            }
         }
-        this.work = Work::Begun(work);
-        Pin::new(&mut this.forced).poll(cx)
     }
 }
 
 impl Drop for Driving<'_> {
     fn drop(&mut self) {
-        self.owner.put_back(mem::replace(&mut self.work, Work::Ended));
+        if self.has_polled {
+            self.owner.end_turn();
+        }
     }
 }
 

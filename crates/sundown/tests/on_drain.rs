@@ -7,7 +7,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
@@ -177,7 +177,7 @@ impl Wake for Woken {
 }
 
 #[test]
-fn who_waits_while_another_drives_goes_on_when_that_one_gives_up_or_is_done() {
+fn who_waits_beside_another_goes_on_when_that_one_gives_up_or_is_done() {
     with_deadline(|_, deadline| {
         let gate = Gate::new();
         let waits = gate.clone();
@@ -192,13 +192,17 @@ fn who_waits_while_another_drives_goes_on_when_that_one_gives_up_or_is_done() {
         assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         assert!(second.as_mut().poll(&mut cx).is_pending());
         drop(first);
-        assert_eq!(woken.0.load(Ordering::SeqCst), 1, "its turn has come");
+        assert_eq!(
+            woken.0.load(Ordering::SeqCst),
+            1,
+            "the work may have had the waker of the one that is gone"
+        );
         assert!(second.as_mut().poll(&mut cx).is_pending() && third.as_mut().poll(&mut cx).is_pending());
         gate.close();
         assert!(second.as_mut().poll(&mut cx).is_ready());
         drop(second);
         assert!(third.as_mut().poll(&mut cx).is_ready());
-        assert_eq!(woken.0.load(Ordering::SeqCst), 3, "by the gate, and by the end of the turn");
+        assert_eq!(woken.0.load(Ordering::SeqCst), 3, "by the gate, and by the end");
     });
 }
 
@@ -247,10 +251,9 @@ fn a_destructor_that_panics_keeps_nobody_waiting() {
         let mut cx = Context::from_waker(&waker);
         let (mut drives, mut waits) = (work.drained(), work.drained());
         assert!(drives.as_mut().poll(&mut cx).is_pending() && waits.as_mut().poll(&mut cx).is_pending());
-        work.force();
+        assert!(catch_unwind(AssertUnwindSafe(|| work.force())).is_err());
         assert_eq!(woken.0.load(Ordering::SeqCst), 2);
-        let dropped_by_who_had_it = catch_unwind(AssertUnwindSafe(|| drives.as_mut().poll(&mut cx)));
-        assert!(dropped_by_who_had_it.is_err());
+        assert!(drives.as_mut().poll(&mut cx).is_ready());
         assert!(waits.as_mut().poll(&mut cx).is_ready());
         assert!(poll_once(&work).is_ready());
     });
@@ -276,5 +279,48 @@ fn a_component_that_leaves_runs_its_closure() {
         shutdown.component("tenant", sleeps, []).unwrap();
         world.block_on(async { pin!(shutdown.remove_component("tenant")).await }).unwrap();
         assert_eq!(world.now() - began, SECOND);
+    });
+}
+
+#[test]
+fn a_leaving_that_nobody_goes_on_with_keeps_the_work_from_nobody() {
+    simulate(|world| {
+        let shutdown = Shutdown::embedded(world.runtime()).grace(GRACE).start().unwrap();
+        let clock = world.clone();
+        shutdown.component("tenant", on_drain(async move |_| clock.sleep(SECOND).await), []).unwrap();
+        let mut leaving = pin!(shutdown.remove_component("tenant"));
+        assert!(leaving.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        shutdown.begin("a test");
+        let report = shutdown.finished_blocking();
+        assert!(report.is_clean(), "{report}");
+    });
+}
+
+/// While it is polled first, it asks itself whether it has ended.
+#[test]
+fn who_asks_while_it_is_polled_is_told_to_ask_again() {
+    with_deadline(|_, deadline| {
+        let myself = Arc::new(OnceLock::<OnDrain>::new());
+        let (inside, woken) = (myself.clone(), Arc::new(Woken::default()));
+        let (waker, asks) = (Waker::from(woken.clone()), Arc::new(AtomicUsize::new(0)));
+        let asked = asks.clone();
+        let work = on_drain(move |_| {
+            poll_fn(move |_| {
+                if asks.fetch_add(1, Ordering::SeqCst) == 0 {
+                    let mut other = inside.get().expect("it is there").drained();
+                    assert!(other.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                    // It waits on.
+                    std::mem::forget(other);
+                }
+                Poll::<()>::Pending
+            })
+        });
+        assert!(myself.set(work).is_ok());
+        let work = myself.get().expect("it is there");
+        work.close(&deadline);
+        assert!(poll_once(work).is_pending());
+        assert_eq!((asked.load(Ordering::SeqCst), woken.0.load(Ordering::SeqCst)), (1, 1));
+        // What it holds of itself goes.
+        work.force();
     });
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use sundown::{Gate, Jobs};
+use sundown::{Gate, Jobs, Tasks};
 use sundown_testkit::simulation::Simulation;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -50,6 +50,20 @@ fn jobs_are_quiet_when_none_runs_and_none_is_promised() {
             world.block_on(jobs.quiet());
             assert_eq!(world.now() - began, 2 * SECOND);
             assert!(jobs.begin("image-18", ()).is_ok());
+        })
+        .returned();
+}
+
+#[test]
+fn tasks_are_quiet_when_none_runs_not_even_in_a_group_inside() {
+    Simulation::seeded(1)
+        .run(|world| {
+            let (tasks, began) = (Tasks::new(world.runtime()), world.now());
+            let (inner, clock) = (tasks.group("inner"), world.clone());
+            let _task = inner.spawn("sleeps", async move { clock.sleep(SECOND).await }).unwrap();
+            world.block_on(tasks.quiet());
+            assert_eq!(world.now() - began, SECOND);
+            assert!(tasks.spawn("another", async {}).is_ok());
         })
         .returned();
 }

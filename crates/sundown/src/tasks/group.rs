@@ -248,6 +248,16 @@ impl Tasks {
         self.group.gate.empty().await;
     }
 
+    /// Resolves when no task runs, those of the groups inside included, whether the group is stopped or not; another may run
+    /// by then. See [`Gate::quiet`](crate::Gate::quiet).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub fn quiet(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.group.gate.quiet()
+    }
+
     /// The running tasks by name and age, the oldest first, those of the groups inside as well.
     pub fn in_flight(&self) -> InFlight {
         let now = self.group.now();

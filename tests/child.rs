@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Debug,
+    fs,
     io::{BufRead, BufReader, Read, Write},
     process::{Command, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
@@ -37,10 +38,26 @@ pub struct Child {
     complaints: Option<JoinHandle<String>>,
 }
 
+/// A program that ignores no signal from the start. Who runs the tests in the background, or by `nohup`, may have them
+/// ignore some, and processes inherit that.
+fn undisturbed(program: &str) -> Command {
+    /// SIGHUP, SIGINT, SIGQUIT and SIGTERM, as the bits of a mask.
+    const SENT: u64 = 0x4007;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    if ignored.is_none_or(|mask| mask & SENT == 0) {
+        return Command::new(program);
+    }
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP,INT,QUIT,TERM", program]);
+    command
+}
+
 impl Child {
     /// Starts a fixture with these arguments, separated by spaces, and variables of the environment.
     pub fn spawn(program: &str, arguments: &str, variables: &[(&str, &str)]) -> Self {
-        let mut process = Command::new(program)
+        let mut process = undisturbed(program)
             .args(arguments.split_whitespace())
             // A trace takes longer than most steps of a shutdown may.
             .env("RUST_BACKTRACE", "0")

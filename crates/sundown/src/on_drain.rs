@@ -14,7 +14,6 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
@@ -23,6 +22,7 @@ use async_trait::async_trait;
 use crate::{
     BoxFuture, Deadline, Drainable, InFlight,
     latch::{Shared, Waiting},
+    sync::{Mutex, lock},
 };
 
 /// A component that does something when its turn to drain has come, is told its deadline, and is drained when that has
@@ -263,8 +263,4 @@ impl fmt::Debug for OnDrain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OnDrain").field("closed", &self.closed.is_set()).finish_non_exhaustive()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

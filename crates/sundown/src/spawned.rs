@@ -5,7 +5,7 @@ use std::{
     fmt, mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
-    sync::{Arc, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Wake, Waker},
 };
 
@@ -13,7 +13,7 @@ use async_trait::async_trait;
 
 use crate::{
     Deadline, Drainable, Gate, InFlight,
-    sync::{Mutex, MutexGuard},
+    sync::{Mutex, lock},
 };
 
 /// A spawned task as a component, by the handle that is the future of its end: drained when it has ended, cancelled when
@@ -160,10 +160,6 @@ impl<H> fmt::Debug for Spawned<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Spawned").field("forced", &lock(&self.held).forced).finish_non_exhaustive()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@
 use std::{
     cell::RefCell,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
         mpsc::Sender,
     },
@@ -31,6 +31,7 @@ use crate::{
     latch::{Shared, Waiting},
     plan::{Tail, Timeline},
     progress::Snapshot,
+    sync::{Mutex, lock},
     watch::Stages,
 };
 
@@ -378,8 +379,4 @@ impl Drainable for Shutdown {
     fn force(&self) {
         self.handle.force();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

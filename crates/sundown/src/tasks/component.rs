@@ -4,8 +4,8 @@ use std::panic::resume_unwind;
 
 use async_trait::async_trait;
 
-use super::{Tasks, tree::lock};
-use crate::{Claims, Deadline, Drainable, InFlight, Reason, Receipt, Watch};
+use super::Tasks;
+use crate::{Claims, Deadline, Drainable, InFlight, Reason, Receipt, Watch, sync::lock};
 
 /// In its turn the tasks are told to stop; those that have not ended by the claim are lost, unless they work for
 /// [`Jobs`](crate::Jobs), and are aborted in the end. What the tasks came to is noted in the report.

@@ -3,16 +3,16 @@
 use std::{
     collections::VecDeque,
     fmt, mem,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 use serde::Serialize;
 
-use crate::Gate;
+use crate::{
+    Gate,
+    sync::{Mutex, lock},
+};
 
 /// How a task ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -150,8 +150,4 @@ impl Kept {
     pub(super) fn turn(&self) -> Gate {
         lock(&self.turn).clone()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,11 +9,12 @@ use std::{
     time::Duration,
 };
 
-use super::tree::{Group, lock};
+use super::tree::Group;
 use crate::{
     Deadline, Reason,
     grace::LONGEST,
     latch::{Shared, Waiting},
+    sync::lock,
 };
 
 impl Group {

@@ -5,7 +5,7 @@ use std::{
     borrow::Cow,
     panic::Location,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -18,7 +18,12 @@ use super::{
     ends::{Counters, Kept},
     running::{Core, Entry, Inside, Listed, Policy, Running},
 };
-use crate::{Draining, Gate, Reason, Runtime, Watch, host::DynHost, watch::Stages};
+use crate::{
+    Draining, Gate, Reason, Runtime, Watch,
+    host::DynHost,
+    sync::{Mutex, lock},
+    watch::Stages,
+};
 
 pub(super) struct Group {
     /// The names of the groups down to this one, each with a slash behind it.
@@ -240,8 +245,4 @@ impl Group {
             None => drop(joined.wanted.get_or_insert_with(|| why.into())),
         }
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
